@@ -1,0 +1,1 @@
+"""What run_all.py drives: environments, data sets, execution, records and reports."""

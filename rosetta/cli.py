@@ -1,0 +1,356 @@
+"""The command line: what `python run_all.py` understands. Imports late, so that it starts fast."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rosetta.errors import Unavailable, UserError
+from rosetta.options import DEVICES, PROFILES, Options
+from rosetta.project import Project
+from rosetta.registry import TASKS, Framework, load, select, unknown
+
+# What stands in the way on the side of the machine, and in which words.
+MACHINE_ERRORS = {
+    errno.ENOSPC: "the disk is full: make room and run again",
+    errno.EDQUOT: "the disk quota is used up: make room and run again",
+    errno.EACCES: "no permission: make it writable for you, or work on a copy of your own",
+    errno.EPERM: "no permission: make it writable for you, or work on a copy of your own",
+    errno.EROFS: "this is a read-only disk: work on a copy elsewhere",
+}
+
+EXAMPLES = """\
+  python run_all.py                            all tasks in all frameworks, then results.md
+  python run_all.py --framework pytorch,cntk   two frameworks
+  python run_all.py --task imdb_gru --force    one task, even if nothing has changed
+  python run_all.py --mirror /media/datasets   with data sets from a folder, or a URL
+  python run_all.py list                       the matrix: what has run, what is stale
+  python run_all.py env pytorch --jupyter      a kernel for JupyterLab
+"""
+
+
+class Commands(click.Group):
+    """A group whose first word may be left out: then it is `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise UserError(unknown(args[0], self.commands, "command"))
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show examples, the commands, and the options of `run`, which need no command."""
+        with formatter.section("Examples"):
+            formatter.write(EXAMPLES)
+        self.format_commands(ctx, formatter)
+        _write_options(self.commands["run"], ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("'python run_all.py COMMAND --help' tells more of a command.")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of this file, not of the alphabet
+
+
+class Run(click.Command):
+    """A command whose help groups its options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_options(self, ctx, formatter)
+
+
+# The groups of the options of `run`, in the order of the help.
+OPTION_GROUPS = {
+    "What to run": ("tasks", "frameworks", "profile", "device", "seed"),
+    "How to run it": ("force", "repeats", "timeout", "save_outputs"),
+    "Data and interpreters": ("mirror", "here", "python"),
+}
+
+
+def _write_options(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    parameters = {parameter.name: parameter for parameter in command.params}
+    for title, names in OPTION_GROUPS.items():
+        rows = [parameters[name].get_help_record(ctx) for name in names]
+        with formatter.section(title):
+            formatter.write_dl([row for row in rows if row])
+
+
+@click.group(
+    cls=Commands,
+    subcommand_metavar="[COMMAND] [OPTIONS]",
+    options_metavar="",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def commands() -> None:
+    """Train the same networks in every framework, prove that they are the same, measure them.
+
+    Without a command it runs what has changed since the last time: fetches the data sets, builds
+    the environments, executes the notebooks, writes the records and results.md.
+    """
+
+
+def _names(known: Callable[[], Sequence[str]], what: str) -> Callable[..., tuple[str, ...]]:
+    """Return a callback for an option that takes names, several of them or with commas."""
+
+    def callback(ctx: click.Context, option: click.Parameter, value: Any) -> tuple[str, ...]:
+        names = [name.strip() for each in value for name in each.split(",")]
+        if value and not any(names):
+            raise UserError(f"nothing selected: name a {what}, or leave the option out")
+        return tuple(select(filter(None, names), known(), what)) if value else ()
+
+    return callback
+
+
+def _one_of(known: Sequence[str], what: str) -> Callable[..., str | None]:
+    def callback(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+        return select([value], known, what)[0] if value is not None else None
+
+    return callback
+
+
+def _within(least: float, most: float) -> Callable[..., Any]:
+    def callback(ctx: click.Context, option: click.Parameter, value: float | None) -> float | None:
+        if value is not None and not least <= value <= most:
+            raise UserError(f"--{option.name} must be from {least:,.0f} to {most:,.0f}")
+        return value
+
+    return callback
+
+
+def _frameworks() -> list[str]:
+    return list(load(Project.here()))
+
+
+task_option = click.option(
+    "--task", "tasks", multiple=True, metavar="NAME", callback=_names(lambda: TASKS, "task"),
+    help=f"{', '.join(TASKS)}; several with commas. Default: all.",
+)  # fmt: skip
+framework_option = click.option(
+    "--framework", "frameworks", multiple=True, metavar="NAME",
+    callback=_names(_frameworks, "framework"),
+    help="A row of the tables, as in 'list'; several with commas. Default: all.",
+)  # fmt: skip
+profile_option = click.option(
+    "--profile", metavar="NAME", callback=_one_of(PROFILES, "profile"),
+    help="How much work: smoke, quick or full. Default: quick, with a GPU full.",
+)  # fmt: skip
+device_option = click.option(
+    "--device", default="auto", metavar="NAME", callback=_one_of(DEVICES, "device"),
+    help="cpu, gpu or auto, which is the GPU where there is one. Default: auto.",
+)  # fmt: skip
+mirror_option = click.option(
+    "--mirror", metavar="DIR_OR_URL",
+    help="Take the data sets from here; it holds the archives and a SHA256SUMS.",
+)  # fmt: skip
+
+
+@commands.command(cls=Run)
+@task_option
+@framework_option
+@profile_option
+@device_option
+@click.option(
+    "--seed", default=0, metavar="N", callback=_within(0, 2**31 - 1),
+    help="Of the weights and the order of the examples. Default: 0.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Run what has not changed, too.")
+@click.option(
+    "--repeats", default=1, metavar="N", callback=_within(1, 1000),
+    help="Run each N times; record the medians and the spread. Default: 1.",
+)  # fmt: skip
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", callback=_within(1, 1e7),
+    help="End a notebook after this time. Default: what its profile allows.",
+)  # fmt: skip
+@click.option("--save-outputs", is_flag=True, help="Write the outputs into notebooks/ as well.")
+@mirror_option
+@click.option(
+    "--here", is_flag=True, help="Use the Python that started this for every row; build nothing."
+)
+@click.option("--python", metavar="PATH", help="Like --here, with another Python.")
+def run(here: bool, python: str | None, **chosen: Any) -> int:
+    """Run what has changed, then write results.md (the default)."""
+    from rosetta import runner
+
+    return runner.run(Project.here(), Options(python=_interpreter(here, python), **chosen))
+
+
+def _interpreter(here: bool, python: str | None) -> Path | None:
+    if here and python:
+        raise UserError("--here and --python exclude each other: choose one")
+    if here:
+        from rosetta.bootstrap import STARTED
+
+        return Path(os.environ.get(STARTED, sys.executable))
+    if python is None:
+        return None
+    if not Path(python).is_file():
+        raise UserError(f"--python: there is no file '{python}': give the path of an interpreter")
+    return Path(python).absolute()
+
+
+@commands.command("list")
+@task_option
+@framework_option
+@profile_option
+@device_option
+def list_(**chosen: Any) -> None:
+    """Show the matrix with the state of each cell."""
+    from rosetta import runner
+
+    runner.show_cells(Project.here(), Options(**chosen))
+
+
+@commands.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@device_option
+@click.option("--jupyter", is_flag=True, help="Offer them as kernels in JupyterLab.")
+def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
+    """Build environments ('all' for every one)."""
+    from rosetta import environments
+    from rosetta.machine import choose_device
+
+    project, rows = Project.here(), _rows(names)
+    device = choose_device(device)
+    plan = environments.plan(project, rows, device)
+    for line in ["Environments to build:", *(f"  {line}" for line in plan)] if plan else []:
+        _say(line)
+    built = environments.ensure_many(project, rows, device, _say)
+    for row in rows:
+        outcome = built[row.name]
+        if isinstance(outcome, Unavailable):
+            _say(f"{row.name}: {outcome}")
+        elif jupyter:
+            environments.register_kernel(project, row, device)
+            _say(f"{row.name}: JupyterLab offers it as 'Rosetta: {row.title}'")
+        else:
+            _say(f"{row.name}: {project.relative(outcome)}")
+    return int(any(isinstance(outcome, Unavailable) for outcome in built.values()))
+
+
+@commands.command()
+@mirror_option
+def data(mirror: str | None) -> int:
+    """Fetch and convert the data sets of all tasks."""
+    from rosetta import datasets
+
+    found = datasets.ensure(Project.here(), TASKS, mirror, _say, retry=True)
+    for task, outcome in found.items():
+        weights = "" if outcome["weights"] == "initial" else f", {outcome['weights']} weights"
+        reason = f" ({outcome['reason']})" if outcome["reason"] else ""
+        _say(f"{task}: {outcome['data']} data{weights}{reason}")
+    return 0
+
+
+@commands.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def lock(names: tuple[str, ...]) -> int:
+    """Write the exact versions of environments: NAME.lock."""
+    from rosetta import environments
+
+    project = Project.here()
+    for row in {row.environment: row for row in _rows(names)}.values():
+        _say(project.relative(environments.lock(project, row, _say)))
+    return 0
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.option("--fast", is_flag=True, help="Leave out what needs the environments of frameworks.")
+@click.argument("arguments", nargs=-1, metavar="[PYTEST ARGUMENTS]", type=click.UNPROCESSED)
+def test(fast: bool, arguments: tuple[str, ...]) -> int:
+    """Check style and types, run the tests."""
+    import subprocess
+
+    from rosetta.bootstrap import ROOT, add_test_tools
+
+    add_test_tools()
+    # The fast tests side by side, each file as a whole; the notebooks one by one, as in a run.
+    side_by_side = ["-n", "auto", "--dist", "loadfile"]
+    # A selection of the user's may leave one of the two without tests, which pytest calls 5.
+    passed = (0, 5) if arguments else (0,)
+    failed = []
+    for words in (
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["pytest", "-m", "not notebooks", *side_by_side, *arguments],
+        *([] if fast else [["pytest", "-m", "notebooks", *arguments]]),
+    ):
+        _say(f"$ {' '.join(words)}")
+        if subprocess.run([sys.executable, "-m", *words], cwd=ROOT).returncode not in passed:
+            failed.append(" ".join(words[:2]))
+    _say(f"Failed: {', '.join(failed)}" if failed else "All good.")
+    return 1 if failed else 0
+
+
+@commands.command()
+def report() -> None:
+    """Write results.md from the records alone."""
+    from rosetta import report
+
+    report.write(Project.here())
+
+
+@commands.command()
+@click.option(
+    "--output", default="site", metavar="DIR", help="Where the pages are written. Default: site."
+)
+def site(output: str) -> None:
+    """Build static pages: side by side, phrase book, results."""
+    from rosetta.site.build import build
+
+    build(Project.here(), Path(output).absolute(), _say)
+
+
+def _rows(names: tuple[str, ...]) -> list[Framework]:
+    """Return the rows of these names that have notebooks; "all" stands for every one."""
+    rows = {name: row for name, row in load(Project.here()).items() if row.notebook}
+    wanted = [] if "all" in names else [part for name in names for part in name.split(",") if part]
+    return [rows[name] for name in select(wanted, rows, "framework")]
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code: 0 all well, 1 something failed, 2 wrong input."""
+    project = Project.here()
+    try:
+        code = commands.main(arguments, prog_name="python run_all.py", standalone_mode=False)
+        return int(code or 0)
+    except click.UsageError as error:
+        return _complain(error.format_message())
+    except UserError as error:
+        return _complain(str(error))
+    except BrokenPipeError:  # as in 'run_all.py list | head': nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        where = f"{project.relative(error.filename)}: " if error.filename else ""
+        return _complain(where + MACHINE_ERRORS[error.errno])
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _complain(message: str) -> int:
+    """Print one line about what is wrong."""
+    print(f"run_all.py: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,225 @@
+"""One execution of one notebook: a driver process, a wall-clock limit, and an outcome in words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rosetta import processes, publish
+from rosetta.project import Project
+
+# Of the caller's surroundings, what must not reach a kernel.
+LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "MPLBACKEND")
+REASON_LENGTH = 400
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to execute, and in which Python."""
+
+    notebook: Path
+    interpreter: Path
+    prefix: Path  # sys.prefix of the interpreter, which the kernel is checked against
+    parameters: Mapping[str, Any]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 3600.0
+    here: bool = False  # an interpreter of the user's, which does not know the repository
+    log: Path | None = None  # what the driver and the kernel's process print past the notebook
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went. Times in seconds; `notebook` as far as it came, `emitted` what it recorded."""
+
+    status: str
+    reason: str | None
+    notebook: publish.Notebook | None
+    emitted: dict[str, Any] | None
+    seconds: float
+    cell_seconds: float
+
+
+def execute(project: Project, job: Job) -> Outcome:
+    """Execute a notebook and return its outcome, whatever happened to it.
+
+    Leaves no process behind, not even when it is interrupted.
+    """
+    with _job_folder(project) as folder:
+        start = time.monotonic()
+        try:
+            result = _drive(project, job, folder)
+        except OSError as error:
+            result = {"status": "failed", "reason": f"could not start: {error}", "prefixes": []}
+        seconds = time.monotonic() - start
+        executed = _read_json(folder / "executed.ipynb")
+        return _outcome(project, job, result, executed, seconds)
+
+
+def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
+    """Run the driver in `folder` to its end or to the limit; return its result."""
+    _write_job(project, job, folder)
+    mark = f"{processes.mark(project)}:{folder.name}"
+    log = job.log or folder / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as stream:
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "rosetta.driver", str(folder / "job.json")],
+            cwd=folder,
+            env=_surroundings(job, folder, mark),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,  # Ctrl-C is for the runner alone
+        )
+        try:
+            driver.wait(job.timeout)
+        except subprocess.TimeoutExpired:
+            reason = f"exceeded the limit of {job.timeout:g} s"
+            return {"status": "failed", "kind": "cell", "reason": reason, "prefixes": []}
+        finally:
+            processes.kill_tree(driver.pid, mark)
+            driver.wait()
+    last = _last_line(log)
+    result = _read_json(folder / "result.json")
+    if result is None:
+        return {"status": "failed", "reason": _driver_died(driver.returncode, last), "prefixes": []}
+    if result["kind"] == "start" and last:
+        result["reason"] += f": {last}"
+    return result
+
+
+def _write_job(project: Project, job: Job, folder: Path) -> None:
+    kernel = folder / "jupyter" / "kernels" / "rosetta"
+    kernel.mkdir(parents=True)
+    arguments = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    specification = {
+        "argv": [str(job.interpreter), *arguments],
+        "display_name": "Rosetta",
+        "language": "python",
+        "env": _kernel_variables(project, job),
+    }
+    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+    description = {
+        "notebook": str(job.notebook),
+        "output": str(folder / "executed.ipynb"),
+        "result": str(folder / "result.json"),
+        "prefix": str(job.prefix),
+        "parameters": dict(job.parameters),
+        "cwd": str(job.notebook.parent),
+    }
+    (folder / "job.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def _kernel_variables(project: Project, job: Job) -> dict[str, str]:
+    path = os.pathsep.join([str(job.interpreter.parent), os.environ.get("PATH", os.defpath)])
+    variables = {"PATH": path, **job.variables, "ROSETTA_DATA": str(project.data)}
+    if job.here:
+        # The environments know the repository by a .pth file; the user's Python must be told.
+        inherited = os.environ.get("PYTHONPATH")
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.root), inherited]))
+    # Jupyter takes ${NAME} in a kernelspec for a variable.
+    return {name: value.replace("$", "$$") for name, value in variables.items()}
+
+
+def _surroundings(job: Job, folder: Path, mark: str) -> dict[str, str]:
+    """Return the driver's environment variables; the kernel inherits them."""
+    kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
+    return {
+        **kept,
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "IPYTHONDIR": str(folder / "ipython"),  # the user's start-up files are not part of a run
+        processes.VARIABLE: mark,
+    }
+
+
+@contextlib.contextmanager
+def _job_folder(project: Project) -> Iterator[Path]:
+    folder = project.state / "jobs" / uuid.uuid4().hex[:12]
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outcome(
+    project: Project,
+    job: Job,
+    result: dict[str, Any],
+    executed: dict[str, Any] | None,
+    seconds: float,
+) -> Outcome:
+    clean = publish.cleaner(project, [job.prefix, *result["prefixes"]])
+    status, reason = result["status"], result["reason"]
+    notebook, emitted, step = None, None, None
+    if executed is not None:
+        notebook = publish.normalise(executed, clean)
+        emitted = publish.clean_json(publish.emitted_record(executed), clean)
+        step = _last_step(executed)
+    if status == "ok" and emitted is None:
+        status, reason = "failed", "the notebook recorded nothing"
+    elif reason and step and result.get("kind") == "cell":
+        reason = f"{reason} (in {step})"
+    return Outcome(
+        status=status,
+        reason=_in_short(project.sanitise(clean(reason))) if reason else None,
+        notebook=notebook,
+        emitted=emitted,
+        seconds=round(seconds, 3),
+        cell_seconds=round(_cell_seconds(executed), 3),
+    )
+
+
+def _cell_seconds(executed: dict[str, Any] | None) -> float:
+    cells = executed["cells"] if executed else []
+    times = (cell["metadata"].get("papermill", {}).get("duration") for cell in cells)
+    return sum(seconds or 0.0 for seconds in times)
+
+
+def _last_step(executed: dict[str, Any]) -> str | None:
+    """Return the tag of the last code cell that was begun, if it has one."""
+    tags: list[str] = []
+    for cell in executed["cells"]:
+        begun = cell["metadata"].get("papermill", {}).get("start_time")
+        if begun and cell["cell_type"] == "code":
+            tags = cell["metadata"].get("tags", [])
+    return next((tag for tag in tags if tag != publish.INJECTED), None)
+
+
+def _driver_died(code: int, last: str) -> str:
+    how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+    hint = "; out of memory?" if code == -9 else ""
+    return f"the process that drives the notebook died ({how}{hint})" + (
+        f": {last}" if last else ""
+    )
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+
+
+def _in_short(reason: str) -> str:
+    reason = " ".join(re.sub(r"\x1b\[[\d;]*m", "", reason).split())
+    return reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,182 @@
+"""The machine that a run was timed on: what it is made of, its name, its matrix-product rate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rosetta.errors import UserError
+
+MATMUL_SIZE = 4096
+MATMUL_REPEATS = 5
+FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system")
+# Words of a processor's or accelerator's name that tell no two of them apart.
+EMPTY_WORDS = {"r", "tm", "c", "cpu", "gpu", "processor", "core", "cores", "with", "the", "nvidia"}
+
+# Runs in a process of its own: threads and allocator are those of a fresh NumPy.
+MATMUL_SCRIPT = f"""
+import time
+import numpy as np
+random = np.random.RandomState(0)
+a, b = (random.rand({MATMUL_SIZE}, {MATMUL_SIZE}).astype(np.float32) for _ in range(2))
+product, seconds = a[:512] @ b, []
+for _ in range({MATMUL_REPEATS}):
+    start = time.perf_counter()
+    np.matmul(a, b)
+    seconds.append(time.perf_counter() - start)
+print(2 * {MATMUL_SIZE}**3 / min(seconds) / 1e9)
+"""
+
+
+def choose_device(device: str) -> str:
+    """Return "cpu" or "gpu" for what was asked: auto is gpu where there is one.
+
+    Raises UserError for "gpu" on a machine without one.
+    """
+    if device == "cpu":
+        return "cpu"
+    if accelerator() is not None:
+        return "gpu"
+    if device == "gpu":
+        raise UserError(
+            "--device gpu: nvidia-smi finds no GPU here; install the driver, or use --device cpu"
+        )
+    return "cpu"
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Return the machine of a record, as a run on `device` sees it.
+
+    The accelerator counts only for runs on it. matmul_gflops and accelerator_gflops are null
+    until they are measured.
+    """
+    gpu = (accelerator() if device == "gpu" else None) or {}
+    machine = {
+        "processor": _processor(),
+        "cores": _cores(),
+        "threads": _threads(),
+        "memory_bytes": _memory_bytes(),
+        "accelerator": gpu.get("name"),
+        "accelerator_memory_bytes": gpu.get("memory_bytes"),
+        "driver": gpu.get("driver"),
+        "cuda": gpu.get("cuda"),
+        "system": _system(),
+        "matmul_gflops": None,
+        "accelerator_gflops": None,
+    }
+    return {"name": _name(machine), **machine}
+
+
+def matmul_gflops() -> float:
+    """Return the float32 rate of NumPy's 4096 x 4096 matrix product on these cores, in GFLOP/s."""
+    run = subprocess.run(
+        [sys.executable, "-c", MATMUL_SCRIPT], capture_output=True, text=True, check=False
+    )
+    if run.returncode != 0:
+        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"the matrix product could not be measured: {last}")
+    return round(float(run.stdout), 1)
+
+
+@cache
+def accelerator() -> dict[str, Any] | None:
+    """Return the first GPU that nvidia-smi lists (name, memory, driver, CUDA), or None."""
+    program = shutil.which("nvidia-smi")
+    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    query = "--query-gpu=name,driver_version,memory.total"
+    lines = _output(program, query, "--format=csv,noheader,nounits").strip().splitlines()
+    if not lines or lines[0].count(",") < 2:
+        return None
+    name, driver, mebibytes = (part.strip() for part in lines[0].rsplit(",", 2))
+    cuda = re.search(r"CUDA Version:\s*([\d.]+)", _output(program))
+    return {
+        "name": name,
+        "driver": driver,
+        "memory_bytes": int(float(mebibytes) * 2**20) if mebibytes[:1].isdigit() else None,
+        "cuda": cuda.group(1) if cuda else None,
+    }
+
+
+def _output(*command: str) -> str:
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout if run.returncode == 0 else ""
+
+
+@cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if match:
+            return " ".join(match.group(1).split())
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """Return the physical cores that this process may use."""
+    return min(psutil.cpu_count(logical=False) or _threads(), _threads())
+
+
+@cache
+def _threads() -> int:
+    """Return the hardware threads that this process may use: affinity and container quota count."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    threads = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        threads = min(threads, max(1, math.ceil(int(quota) / int(period))))
+    return threads
+
+
+def _memory_bytes() -> int:
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    total = int(psutil.virtual_memory().total)
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def _system() -> str:
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return f"{platform.system()} {platform.release()}"
+    return f"{release['NAME']} {release.get('VERSION_ID', '')}".strip()
+
+
+def _name(machine: dict[str, Any]) -> str:
+    """Return a slug fit for a folder: processor, cores, accelerator, and what tells twins apart."""
+    processor, accelerator = (_words(machine[key] or "")[:3] for key in FINGERPRINT[:2])
+    parts = [*processor, f"{machine['cores']}c", *accelerator]
+    fingerprint = json.dumps([machine[key] for key in FINGERPRINT])
+    return "-".join([*parts, hashlib.sha256(fingerprint.encode()).hexdigest()[:6]])
+
+
+def _words(name: str) -> list[str]:
+    name = re.sub(r"\d+-core|\d+th gen|@.*", "", name.lower())
+    return [word for word in re.findall(r"[a-z0-9.]+", name) if word not in EMPTY_WORDS]

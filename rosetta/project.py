@@ -1,0 +1,72 @@
+"""Where everything is: the folders of one project."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folders below the root of a repository."""
+
+    root: Path
+
+    @classmethod
+    def here(cls) -> Project:
+        """Return the project of $ROSETTA_ROOT, or the one that holds this package."""
+        return cls(Path(os.environ.get("ROSETTA_ROOT") or Path(__file__).parent.parent).resolve())
+
+    @property
+    def frameworks(self) -> Path:
+        return self.root / "frameworks"
+
+    @property
+    def notebooks(self) -> Path:
+        return self.root / "notebooks"
+
+    @property
+    def common(self) -> Path:
+        return self.root / "common"
+
+    @property
+    def data(self) -> Path:
+        """Where the data sets are: $ROSETTA_DATA, or data/."""
+        return Path(os.environ.get("ROSETTA_DATA") or self.root / "data").resolve()
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def results_md(self) -> Path:
+        return self.root / "results.md"
+
+    @property
+    def environments(self) -> Path:
+        """The Pythons that the kernels run in."""
+        return self.root / ".envs"
+
+    @property
+    def state(self) -> Path:
+        """The lock file, logs and job files of the runner."""
+        return self.root / ".rosetta"
+
+    def relative(self, path: str | Path) -> str:
+        """Return a path fit to publish: relative to the repository or to the home folder (~)."""
+        path = Path(path).absolute()
+        if path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        if path.is_relative_to(Path.home()):
+            return (Path("~") / path.relative_to(Path.home())).as_posix()
+        return path.name
+
+    def sanitise(self, text: str) -> str:
+        """Return a message without what must not be published: absolute paths and addresses."""
+        text = re.sub(r"\b(?:https?|file)://[^\s)`'\"]+", "(address)", text)
+        text = text.replace(f"{self.root}{os.sep}", "").replace(str(self.root), ".")
+        text = text.replace(str(Path.home()), "~")
+        # What is left of absolute paths: their last part says enough.
+        return re.sub(r"(?<![\w~./:-])/(?:[^\s/:`'\"]+/)+([^\s/:`'\"]+)", r"\1", text)

@@ -1,0 +1,168 @@
+"""The records: a JSON file per machine, profile, task and framework; tables are made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rosetta.errors import UserError
+from rosetta.options import PROFILES
+from rosetta.project import Project
+from rosetta.registry import TASKS
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "unavailable")
+MEDIA_TYPE = "application/vnd.rosetta.record+json"
+
+Record = dict[str, Any]
+
+# What every record holds, whatever became of its run.
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "schema": int,
+    "task": str,
+    "framework": str,
+    "notebook": str,
+    "status": str,
+    "reason": (str, type(None)),
+    "profile": str,
+    "data": str,
+    "weights": str,
+    "started": str,
+    "key": str,
+    "machine": dict,
+    "versions": dict,
+    "checks": dict,
+    "dialect": dict,
+    "metrics": dict,
+    "losses": list,
+}
+
+
+class BrokenRecordError(UserError):
+    """A file among the records that is none: names it, says why, and what to do."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"{file} is not a valid record ({why}): mend it, or delete it")
+        self.file, self.why = file, why
+
+
+def path(project: Project, machine: str, profile: str, task: str, framework: str) -> Path:
+    """Return where the record of a cell is."""
+    return project.results / machine / profile / task / f"{framework}.json"
+
+
+def read(project: Project, file: Path) -> Record | None:
+    """Return the record in `file`, or None where there is none. Raises BrokenRecordError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenRecordError(project.relative(file), str(error)) from None
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BrokenRecordError(
+            project.relative(file), f"line {error.lineno}: {error.msg}"
+        ) from None
+    why = _defect(record, file)
+    if why:
+        raise BrokenRecordError(project.relative(file), why)
+    return dict(record)
+
+
+def read_all(project: Project) -> tuple[list[Record], list[BrokenRecordError]]:
+    """Return all records, in the order of their paths, and what is wrong with the broken ones."""
+    found, broken = [], []
+    for file in sorted(project.results.glob("*/*/*/*.json")):
+        try:
+            record = read(project, file)
+        except BrokenRecordError as error:
+            broken.append(error)
+        else:
+            if record is not None:
+                found.append(record)
+    return found, broken
+
+
+def write(project: Project, record: Record) -> Path:
+    """Write a record to its place, whole or not at all. Raises UserError when it cannot be."""
+    file = path(
+        project,
+        record["machine"]["name"],
+        record["profile"],
+        record["task"],
+        record["framework"],
+    )
+    write_text(project, file, dumps(record))
+    return file
+
+
+def dumps(record: Record) -> str:
+    """Return a record as strict JSON, a list of numbers on one line."""
+    text = json.dumps(_finite(record), indent=2, ensure_ascii=False, allow_nan=False)
+    numbers = re.compile(r"\[\s+((?:-?[\d.eE+-]+|null)(?:,\s+(?:-?[\d.eE+-]+|null))*)\s+\]")
+    return numbers.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
+
+
+def write_text(project: Project, file: Path, text: str) -> None:
+    """Write a file, whole or not at all: to a temporary one beside it, which is then renamed."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f"cannot write {project.relative(file)}: {error.strerror}") from None
+
+
+def remove_temporary(project: Project) -> None:
+    """Remove what a killed runner left half-written."""
+    for file in [*project.results.glob("**/.*.tmp"), *project.root.glob(".*.tmp")]:
+        file.unlink(missing_ok=True)
+
+
+def _defect(record: Any, file: Path) -> str | None:
+    """Return what keeps `record` from being one, or None."""
+    if not isinstance(record, dict):
+        return "not a JSON object"
+    if record.get("schema") != SCHEMA:
+        return f"schema is {record.get('schema')!r}, this version reads {SCHEMA}"
+    for name, kind in FIELDS.items():
+        if name not in record:
+            return f"'{name}' is missing"
+        if not isinstance(record[name], kind):
+            return f"'{name}' is of the wrong type"
+    return next(_contradictions(record, file), None)
+
+
+def _contradictions(record: Record, file: Path) -> Iterator[str]:
+    known = {"status": STATUSES, "profile": PROFILES, "task": TASKS}
+    for name, values in known.items():
+        if record[name] not in values:
+            yield f"{name} is '{record[name]}', not one of {', '.join(values)}"
+    if record["status"] != "ok" and not record["reason"]:
+        yield f"status is '{record['status']}' without a reason"
+    place = (record["machine"].get("name"), record["profile"], record["task"], record["framework"])
+    if place != (*file.parts[-4:-1], file.stem):
+        yield "it is not in the folder that its machine, profile and task name"
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with null for what JSON has no number for (a loss that is not a number)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

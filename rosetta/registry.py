@@ -1,0 +1,188 @@
+"""The registry: frameworks/*.toml, one file per row of the tables."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rosetta.errors import UserError
+from rosetta.project import Project
+
+TASKS = ("cifar10_cnn", "imdb_gru", "resnet50_features")
+
+# What a row may say, and of what type.
+KEYS: dict[str, type] = {
+    "title": str,
+    "notebook": str,
+    "python": str,
+    "environment": str,
+    "build": str,
+    "modules": list,
+    "packages": dict,
+    "variables": dict,
+    "parameters": dict,
+    "facts": dict,
+}
+KINDS = {"str": "a string", "list": "a list of strings", "dict": "a table"}
+PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
+OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One row. `environment` names the row whose packages it runs in: itself, if not another."""
+
+    name: str
+    title: str
+    notebook: str | None = None  # None: facts only
+    python: str = ""
+    environment: str = ""
+    build: str | None = None
+    modules: tuple[str, ...] = ()
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by device: cpu, gpu
+    cuda: str | None = None  # which CUDA the gpu packages are for
+    gigabytes: Mapping[str, float] = field(default_factory=dict)  # installed, by device
+    variables: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One notebook to execute: a task in a row."""
+
+    task: str
+    framework: Framework
+    notebook: Path
+
+
+def load(project: Project) -> dict[str, Framework]:
+    """Return the rows by name, sorted. Raises UserError that names the file and what is wrong."""
+    rows = {path.stem: _read(path) for path in sorted(project.frameworks.glob("*.toml"))}
+    if not rows:
+        raise UserError("frameworks/ holds no row: is this a whole checkout of the repository?")
+    return {name: _framework(name, row, rows) for name, row in rows.items()}
+
+
+def cells(
+    project: Project, frameworks: Iterable[Framework], tasks: Iterable[str] = TASKS
+) -> list[Cell]:
+    """Return the cells of the matrix whose notebook exists, task by task."""
+    frameworks = list(frameworks)
+    found = [
+        Cell(task, framework, project.notebooks / task / f"{framework.notebook}.ipynb")
+        for task in tasks
+        for framework in frameworks
+        if framework.notebook
+    ]
+    return [cell for cell in found if cell.notebook.is_file()]
+
+
+def select(names: Iterable[str], known: Iterable[str], what: str) -> list[str]:
+    """Return `names` in the order of `known`; no names means all of them.
+
+    Raises UserError with the nearest match of a name that is not known.
+    """
+    known, wanted = list(known), set(names)
+    for name in sorted(wanted.difference(known)):
+        raise UserError(unknown(name, known, what))
+    return [name for name in known if name in wanted] if wanted else known
+
+
+def unknown(name: str, known: Iterable[str], what: str) -> str:
+    """Return one line about a misspelt name: its nearest match, or the names there are."""
+    known = list(known)
+    lower = {each.lower(): each for each in known}
+    begun = [each for each in lower if each.startswith(name.lower())]
+    nearest = begun or difflib.get_close_matches(name.lower(), lower, n=1)
+    if nearest:
+        return f"unknown {what} '{name}': did you mean '{lower[nearest[0]]}'?"
+    return f"unknown {what} '{name}': there is {', '.join(known)}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        row = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{_where(path.stem)}: not valid TOML: {error}") from None
+    _check(path.stem, row, KEYS)
+    _check(path.stem, row.get("packages", {}), PACKAGE_KEYS, "packages.")
+    _check_values(path.stem, row)
+    if "build" in row and not path.with_name(row["build"]).is_file():
+        raise UserError(f"{_where(path.stem)}: build: there is no frameworks/{row['build']}")
+    return row
+
+
+def _where(name: str) -> str:
+    return f"frameworks/{name}.toml"
+
+
+def _check(name: str, table: dict[str, Any], keys: dict[str, type], prefix: str = "") -> None:
+    for key, value in table.items():
+        if key not in keys:
+            raise UserError(f"{_where(name)}: {unknown(prefix + key, _full(keys, prefix), 'key')}")
+        if not isinstance(value, keys[key]):
+            raise UserError(f"{_where(name)}: {prefix}{key} must be {KINDS[keys[key].__name__]}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise UserError(f"{_where(name)}: {prefix}{key} must be a list of strings")
+
+
+def _full(keys: Iterable[str], prefix: str) -> list[str]:
+    return [prefix + key for key in keys]
+
+
+def _check_values(name: str, row: dict[str, Any]) -> None:
+    if not row.get("title"):
+        raise UserError(f"{_where(name)}: title is missing")
+    for key, value in row.get("variables", {}).items():
+        if not isinstance(value, str):
+            raise UserError(f"{_where(name)}: variables.{key} must be a string: put it in quotes")
+    if "python" in row and not re.fullmatch(r"3\.\d+", row["python"]):
+        raise UserError(f'{_where(name)}: python must be a version such as "3.11"')
+
+
+def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> Framework:
+    environment = row.get("environment", name)
+    if environment != name:
+        _check_shared(name, row, environment, rows)
+    owner = rows[environment]
+    if row.get("notebook"):
+        for key in ("python", "packages"):
+            if not owner.get(key):
+                raise UserError(f"{_where(environment)}: {key} is missing")
+        if not owner["packages"].get("cpu"):
+            raise UserError(f"{_where(environment)}: packages.cpu is missing")
+    packages = owner.get("packages", {})
+    return Framework(
+        name=name,
+        title=row["title"],
+        notebook=row.get("notebook"),
+        python=owner.get("python", ""),
+        environment=environment,
+        build=owner.get("build"),
+        modules=tuple(row.get("modules", ())),
+        packages={key: tuple(packages[key]) for key in ("cpu", "gpu") if key in packages},
+        cuda=packages.get("cuda"),
+        gigabytes=packages.get("gigabytes", {}),
+        variables=row.get("variables", {}),
+        parameters=row.get("parameters", {}),
+        facts=row.get("facts", {}),
+    )
+
+
+def _check_shared(
+    name: str, row: dict[str, Any], environment: str, rows: dict[str, dict[str, Any]]
+) -> None:
+    if environment not in rows:
+        others = [each for each in rows if each != name]
+        raise UserError(f"{_where(name)}: {unknown(environment, others, 'environment')}")
+    if "environment" in rows[environment]:
+        raise UserError(f"{_where(name)}: environment '{environment}' is itself a shared one")
+    for key in OWNED_BY_ENVIRONMENT:
+        if key in row:
+            raise UserError(f"{_where(name)}: {key} belongs to the row '{environment}' it shares")

@@ -1,0 +1,491 @@
+"""A run from plan to report: data, environments, executions one by one, records, results.md."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rosetta import (
+    datasets,
+    environments,
+    execution,
+    here,
+    keys,
+    machine,
+    outcomes,
+    processes,
+    publish,
+    records,
+    registry,
+    report,
+)
+from rosetta.errors import Unavailable, UserError
+from rosetta.options import Options
+from rosetta.progress import Display
+from rosetta.project import Project
+from rosetta.records import Record
+from rosetta.registry import Cell, Framework
+from rosetta.states import Look, Setting, State, list_cells, make_setting, select
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+STYLES = {"ok": "green", "stale": "yellow", "failed": "red", "broken": "red"}
+
+
+@dataclass
+class Times:
+    """Where the wall time of a run went, in seconds."""
+
+    data: float = 0.0
+    environments: float = 0.0
+    runs: float = 0.0
+
+    @contextlib.contextmanager
+    def spent_on(self, what: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, what, getattr(self, what) + time.monotonic() - start)
+
+
+def run(project: Project, options: Options, console: Console | None = None) -> int:
+    """Execute what has changed since it was last recorded; return the exit code.
+
+    0: every selected cell is ok or unavailable; 1: one has failed; 2: a record is broken;
+    130: interrupted. Raises UserError for bad input, before anything is done.
+    """
+    display = Display(console)
+    selected = select(project, options)
+    setting = make_setting(project, options, [cell.framework for cell in selected])
+    with _alone(project), _terminated_like_interrupted():
+        try:
+            return Run(project, options, setting, selected, display).go()
+        except KeyboardInterrupt:
+            display.line(
+                "Interrupted. What was finished is recorded; the next run goes on from there."
+            )
+            report.update(project)
+            return INTERRUPTED
+
+
+def show_cells(project: Project, options: Options, console: Console | None = None) -> None:
+    """Print the matrix with the state of each cell, and under it why one is not ok."""
+    display = Display(console)
+    states = list_cells(project, options)
+    tasks = [task for task in registry.TASKS if any(each.cell.task == task for each in states)]
+    table = Table(title=None)
+    for heading in ("framework", *tasks):
+        table.add_column(heading)
+    found = {(each.cell.framework.name, each.cell.task): each for each in states}
+    for name in dict.fromkeys(each.cell.framework.name for each in states):
+        table.add_row(name, *(_mark(found.get((name, task))) for task in tasks))
+    display.console.print(table)
+    for each in states:
+        if each.why:
+            display.line(f"{each.cell.task} {each.cell.framework.name}: {each.state}, {each.why}")
+
+
+def _mark(state: State | None) -> str:
+    if state is None:
+        return "no notebook"
+    style = STYLES.get(state.state)
+    return f"[{style}]{state.state}[/]" if style else state.state
+
+
+@dataclass
+class Run:
+    """One run: what it found, what it has done so far, and how long that took."""
+
+    project: Project
+    options: Options
+    setting: Setting
+    selected: Sequence[Cell]
+    display: Display
+    times: Times = field(default_factory=Times)
+
+    def go(self) -> int:
+        """Do it all; return the exit code."""
+        look = Look(self.project, self.setting)
+        states = look.states(self.selected)
+        todo = self._todo(states, self._fetchable())
+        self._announce(states, todo)
+        results = {_place(each.cell): each for each in states}
+        if todo or self.options.mirror:  # a bad mirror is an error even where nothing is to do
+            data = self._fetch([each.cell for each in todo])
+            checked = [look.state(each.cell, data[each.cell.task]) for each in todo]
+            results |= {_place(each.cell): each for each in checked}
+            todo = self._todo(checked)
+            for state in self._execute(look, [each.cell for each in todo], data):
+                results[_place(state.cell)] = state
+        if self.options.save_outputs:
+            self._save_outputs([each.cell for each in results.values() if each.state == "ok"])
+        _, broken = report.update(self.project)
+        self._conclude(list(results.values()), ran=bool(todo))
+        for error in broken:
+            self.display.line(f"Left alone: {error}", style="red")
+        return BAD_INPUT if broken else _exit_code(results.values())
+
+    def _fetchable(self) -> set[str]:
+        """Return the tasks whose real data may be had now, where they are missing."""
+        tasks = {cell.task for cell in self.selected}
+        return {
+            task for task in tasks if self.options.mirror or datasets.plan(self.project, [task])
+        }
+
+    def _todo(self, states: Sequence[State], fetchable: Collection[str] = ()) -> list[State]:
+        """Return what is to be executed: all but what is up to date, and what is broken."""
+        return [
+            each
+            for each in states
+            if each.state != "broken" and not self._up_to_date(each, each.cell.task in fetchable)
+        ]
+
+    def _up_to_date(self, state: State, fetchable: bool) -> bool:
+        record = state.record
+        if self.options.force or state.state != "ok" or record is None:
+            return False
+        if fetchable and (record["data"] == "synthetic" or record["weights"] == "random"):
+            return False
+        return int(record.get("repeats", 1)) >= self.setting.repeats
+
+    def _announce(self, states: Sequence[State], todo: Sequence[State]) -> None:
+        """Say what will be built and run, before anything is."""
+        line = self.display.line
+        line(f"Machine: {_in_words(self.setting.machine)}")
+        done = len(states) - len(todo)
+        line(
+            f"Profile {self.setting.profile} on the {self.setting.device.upper()}: "
+            f"{len(states)} notebooks, {len(todo)} to run, {done} up to date or left alone"
+        )
+        if not todo:
+            return
+        if self.setting.here is None:
+            frameworks = [each.cell.framework for each in todo]
+            for text in environments.plan(self.project, frameworks, self.setting.device):
+                line(f"  will build {text}")
+        for text in datasets.plan(self.project, {each.cell.task for each in todo}):
+            line(f"  will fetch {text}")
+        for task in dict.fromkeys(each.cell.task for each in todo):
+            names = [each.cell.framework.name for each in todo if each.cell.task == task]
+            line(f"  will run {task}: {', '.join(names)}")
+        for text in self._missing([each.cell.framework for each in todo]):
+            line(f"  cannot run {text}", style="yellow")
+
+    def _missing(self, frameworks: Sequence[Framework]) -> list[str]:
+        """Return a line for each row that the user's own Python (--here) does not hold."""
+        asked = self.setting.here
+        unique = {framework.name: framework for framework in frameworks}
+        found = {name: asked and _attempt(asked, unique[name]) for name in unique}
+        return [f"{name}: {why}" for name, why in found.items() if isinstance(why, Unavailable)]
+
+    def _fetch(self, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+        tasks = list(dict.fromkeys(cell.task for cell in cells))
+        with self.times.spent_on("data"), self.display.transfers() as progress:
+            data: dict[str, dict[str, Any]] = datasets.ensure(
+                self.project, tasks, self.options.mirror, self.display.log, progress
+            )
+        for task in tasks:
+            said = [
+                *(["synthetic data"] if data[task]["data"] == "synthetic" else []),
+                *(["random weights"] if data[task]["weights"] == "random" else []),
+            ]
+            if said:
+                reason = f": {data[task]['reason']}" if data[task]["reason"] else ""
+                self.display.line(f"{task} runs on {' and '.join(said)}{reason}", style="yellow")
+        return data
+
+    def _execute(
+        self, look: Look, cells: Sequence[Cell], data: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[State]:
+        """Execute cells one by one, record each, and yield their states."""
+        pythons = self._pythons([cell.framework for cell in cells])
+        if any(isinstance(python, here.Python) for python in pythons.values()):
+            self._measure_machine()
+        with self.display.bar(len(cells)), self.times.spent_on("runs"):
+            for number, cell in enumerate(cells, start=1):
+                python = pythons[cell.framework.name]
+                title = f"[{number}/{len(cells)}] {cell.task} {cell.framework.name}"
+                if isinstance(python, Unavailable):
+                    state = self._unavailable(look, cell, data[cell.task], python)
+                else:
+                    self.display.begin(title)
+                    state = self._execute_one(look, cell, data[cell.task], python)
+                self.display.done(f"{title}: {_summary(state)}", STYLES.get(state.state))
+                report.update(self.project, with_plots=False)
+                yield state
+
+    def _measure_machine(self) -> None:
+        """Measure the matrix product that speeds are compared with; a smoke run has none."""
+        if self.setting.profile != "smoke":
+            self.display.log("measuring the matrix product of this machine")
+            with self.times.spent_on("runs"), self.display.busy("Matrix product"):
+                self.setting.machine["matmul_gflops"] = machine.matmul_gflops()
+
+    def _pythons(self, frameworks: Sequence[Framework]) -> dict[str, here.Python | Unavailable]:
+        """Return the interpreter of each row, environments built first, or why it has none."""
+        unique = {framework.name: framework for framework in frameworks}
+        if self.setting.here is not None:
+            pythons = {name: _attempt(self.setting.here, unique[name]) for name in unique}
+        else:
+            pythons = self._own_pythons(unique)
+        if self.setting.device == "cpu":
+            return pythons
+        return {
+            name: python.with_libraries() if isinstance(python, here.Python) else python
+            for name, python in pythons.items()
+        }
+
+    def _own_pythons(self, unique: Mapping[str, Framework]) -> dict[str, here.Python | Unavailable]:
+        device = self.setting.device
+        with self.times.spent_on("environments"), self.display.busy("Environments"):
+            built = environments.ensure_many(
+                self.project, unique.values(), device, self.display.log
+            )
+        return {
+            name: found
+            if isinstance(found, Unavailable)
+            else here.own(self.project, unique[name], device, found)
+            for name, found in built.items()
+        }
+
+    def _execute_one(
+        self, look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
+    ) -> State:
+        done: list[execution.Outcome] = []
+        for number in range(1, self.setting.repeats + 1):
+            record = self._base(look, cell, data, python)
+            done.append(execution.execute(self.project, self._job(cell, python)))
+            outcomes.fill(record, done[-1])
+            if record["status"] != "ok":
+                if self.setting.repeats > 1:
+                    record["reason"] += f" (repeat {number} of {self.setting.repeats})"
+                break
+        else:
+            outcomes.summarise_repeats(record, done)
+        self._save(look.path(cell), record, done[-1].notebook)
+        return State(cell, record["status"], record["reason"], record)
+
+    def _job(self, cell: Cell, python: here.Python) -> execution.Job:
+        variables = dict(cell.framework.variables)
+        if self.setting.device == "cpu" and machine.accelerator():
+            variables["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
+        return execution.Job(
+            notebook=cell.notebook,
+            interpreter=python.interpreter,
+            prefix=python.prefix,
+            parameters=self.setting.parameters(cell.framework),
+            variables=variables,
+            timeout=self.setting.timeout,
+            here=python.here,
+            log=self.project.state / "logs" / f"{cell.task}-{cell.framework.name}.log",
+        )
+
+    def _base(
+        self,
+        look: Look,
+        cell: Cell,
+        data: Mapping[str, Any],
+        python: here.Python | None,
+    ) -> Record:
+        """Return a record with all that is known before its run."""
+        parts = look.key_parts(cell, data) if python else {}
+        return {
+            "schema": records.SCHEMA,
+            "task": cell.task,
+            "framework": cell.framework.name,
+            "notebook": cell.notebook.stem,
+            "status": "ok",
+            "reason": None,
+            "profile": self.setting.profile,
+            "device": self.setting.device,
+            "data": data["data"],
+            "weights": data["weights"],
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "key": keys.of(parts),
+            "key_parts": parts,
+            "parameters": self.setting.parameters(cell.framework),
+            "machine": dict(self.setting.machine),
+            "environment": python.describe() if python else {},
+            "repeats": 1,
+            "versions": {},
+            "checks": {},
+            "dialect": {},
+            "metrics": {},
+            "losses": [],
+        }
+
+    def _unavailable(
+        self, look: Look, cell: Cell, data: Mapping[str, Any], reason: Unavailable
+    ) -> State:
+        """Record that a cell cannot run here, unless there are numbers from when it could."""
+        record = self._base(look, cell, data, None)
+        record.update(status="unavailable", reason=str(reason))
+        before = look.state(cell, data).record or {}
+        if before.get("status") != "ok" and before.get("reason") != str(reason):
+            self._save(look.path(cell), record, None)
+        return State(cell, "unavailable", str(reason), record)
+
+    def _save(self, path: Path, record: Record, notebook: publish.Notebook | None) -> None:
+        """Write the executed notebook, then the record: only the record makes a cell done."""
+        executed = path.with_suffix(".ipynb")
+        if notebook is None:
+            executed.unlink(missing_ok=True)
+        else:
+            records.write_text(self.project, executed, publish.dumps(notebook))
+        records.write(self.project, record)
+
+    def _save_outputs(self, cells: Sequence[Cell]) -> None:
+        """Write outputs into notebooks/: those of the first row that uses a notebook."""
+        first: dict[str, str] = {}
+        for framework in registry.load(self.project).values():
+            first.setdefault(framework.notebook or "", framework.name)
+        look = Look(self.project, self.setting)
+        for cell in cells:
+            executed = look.path(cell).with_suffix(".ipynb")
+            if (
+                first[cell.framework.notebook or ""] != cell.framework.name
+                or not executed.is_file()
+            ):
+                continue
+            source = json.loads(cell.notebook.read_text(encoding="utf-8"))
+            run = json.loads(executed.read_text(encoding="utf-8"))
+            notebook = publish.with_outputs(source, run, cell.framework.name)
+            if notebook:
+                records.write_text(self.project, cell.notebook, publish.dumps(notebook))
+
+    def _conclude(self, states: Sequence[State], ran: bool) -> None:
+        if not ran:
+            self.display.line("Nothing to do. --force runs it all again.")
+            return
+        self.display.console.print(_summary_table(states))
+        self.display.line(
+            f"Wall time: data {self.times.data:.0f} s, environments "
+            f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: results.md"
+        )
+
+
+def _attempt(asked: here.Here, framework: Framework) -> here.Python | Unavailable:
+    try:
+        return asked.python(framework)
+    except Unavailable as reason:
+        return reason
+
+
+def _place(cell: Cell) -> tuple[str, str]:
+    return cell.task, cell.framework.name
+
+
+def _exit_code(states: Iterable[State]) -> int:
+    return FAILED if {each.state for each in states} & {"failed", "stale", "never run"} else OK
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def _in_words(machine: Mapping[str, Any]) -> str:
+    memory = machine["memory_bytes"] / 2**30
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        f"{memory:.0f} GiB",
+        machine["accelerator"],
+        machine["system"],
+    ]
+    return ", ".join(part for part in parts if part) + f" ({machine['name']})"
+
+
+def _summary(state: State) -> str:
+    """Return how a cell ended, in one line."""
+    record = state.record
+    if state.state != "ok" or record is None:
+        return f"{state.state}: {state.why}" if state.why else state.state
+    parts = ["ok", *_figures(record)]
+    if "run" in record:
+        parts.append(f"{record['run']['seconds']:.0f} s")
+    return ", ".join(parts)
+
+
+def _figures(record: Record) -> list[str]:
+    metrics, unit = record["metrics"], record.get("unit", "examples")
+    figures = []
+    if metrics.get("accuracy") is not None:
+        figures.append(f"accuracy {100 * metrics['accuracy']:.1f} %")
+    if metrics.get("train_examples_per_second"):
+        figures.append(f"training {metrics['train_examples_per_second']:.4g} {unit}/s")
+    elif metrics.get("forward_examples_per_second"):
+        figures.append(f"forward {metrics['forward_examples_per_second']:.4g} {unit}/s")
+    return figures
+
+
+def _summary_table(states: Sequence[State]) -> Table:
+    table = Table()
+    for heading in ("task", "framework", "state", "figures"):
+        table.add_column(heading, overflow="fold")
+    for each in states:
+        ok = each.state == "ok" and each.record is not None
+        figures = ", ".join(_figures(each.record)) if ok and each.record else escape(each.why or "")
+        marked = f"[{STYLES.get(each.state, 'default')}]{each.state}[/]"
+        table.add_row(each.cell.task, each.cell.framework.name, marked, figures)
+    return table
+
+
+# --- one run at a time ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Hold the project's lock, clear away what a killed runner left, and mark what is started."""
+    try:
+        project.state.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(project.state / "run.lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            "another run is going on in this repository: wait for it, or stop it"
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot write to the repository: {error.strerror}") from None
+    before = os.environ.get(processes.VARIABLE)
+    try:
+        processes.kill_orphans(project)
+        records.remove_temporary(project)
+        shutil.rmtree(project.state / "jobs", ignore_errors=True)
+        os.environ[processes.VARIABLE] = processes.mark(project)
+        yield
+    finally:
+        os.environ.pop(processes.VARIABLE)
+        if before is not None:
+            os.environ[processes.VARIABLE] = before
+        lock.release()
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

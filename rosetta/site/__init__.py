@@ -1,0 +1,1 @@
+"""The site: static pages, made of the notebooks, the records and the registry alone."""

@@ -1,0 +1,80 @@
+"""Builds the pages into a folder, whole or not at all, and only when what they show has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rosetta.errors import UserError
+from rosetta.project import Project
+
+if TYPE_CHECKING:
+    from rosetta.site.pages import Site
+
+HERE = Path(__file__).parent
+# Says what a folder was built from, and that it is ours to replace.
+MARKER = "inputs.sha256"
+SOURCES = (
+    "common/*.py",
+    "frameworks/*",
+    "notebooks/*/*.ipynb",
+    "results/*/*/*/*",
+    "pyproject.toml",
+)
+
+
+def build(project: Project, folder: Path, say: Callable[[str], None]) -> None:
+    """Build the site in `folder`. Raises UserError where the folder holds something else."""
+    began = time.monotonic()
+    marker = folder / MARKER
+    if folder.exists() and not marker.is_file() and any(folder.iterdir()):
+        raise UserError(f"{project.relative(folder)}/ holds other files: choose an empty folder")
+    inputs = fingerprint(project)
+    shown = project.relative(folder / "index.html")
+    if marker.is_file() and marker.read_text(encoding="utf-8").split()[0] == inputs:
+        say(f"{shown}: nothing has changed")
+        return
+    # Only now: the renderers take longer to import than it takes to see that nothing changed.
+    from rosetta.site.pages import Site
+
+    site = Site(project)
+    _write(site, folder, inputs)
+    for warning in site.warnings:
+        say(warning)
+    seconds = time.monotonic() - began
+    say(f"{shown}: {len(site.notebooks)} notebooks, {len(site.records)} records, {seconds:.1f} s")
+
+
+def fingerprint(project: Project) -> str:
+    """Return the hash of everything that the pages are made of, this program included."""
+    found = hashlib.sha256()
+    for file in _inputs(project):
+        found.update(f"{file.name}\0{file.parent.name}\0".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _inputs(project: Project) -> Iterator[Path]:
+    for pattern in SOURCES:
+        yield from sorted(file for file in project.root.glob(pattern) if file.is_file())
+    program = HERE.parent.rglob("*")
+    yield from sorted(file for file in program if file.is_file() and file.suffix != ".pyc")
+
+
+def _write(site: Site, folder: Path, inputs: str) -> None:
+    """Write all files to a folder beside the old one, then exchange the two."""
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        site.write(new)
+        (new / MARKER).write_text(f"{inputs}\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

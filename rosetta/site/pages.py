@@ -1,0 +1,134 @@
+"""What each page shows: the data of its template, and the files beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from rosetta import records, registry
+from rosetta.project import Project
+from rosetta.report import TASK_TITLES, Report
+from rosetta.site import differences, facts, notebooks, phrases, render, results
+
+HERE = Path(__file__).parent
+# Short names of the tasks, where there is little room.
+TASK_NAMES = {"cifar10_cnn": "CNN", "imdb_gru": "GRU", "resnet50_features": "ResNet-50"}
+TASK_TEXTS = {
+    "cifar10_cnn": "Four convolutions and two dense layers learn to tell ten kinds of pictures "
+    "apart: the whole of image classification in one page.",
+    "imdb_gru": "An embedding and a recurrent layer learn whether a film review praises or pans.",
+    "resnet50_features": "A network of 53 convolutions with published weights turns pictures into "
+    "vectors: inference, and what moving weights takes.",
+}
+
+
+class Site:
+    """The pages of one project as its files are now."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.records, broken = records.read_all(project)
+        self.report = Report(project, self.records, broken)
+        self.images = render.Images()
+        cells = list(self.report.cells.values())
+        self.notebooks = notebooks.load(project, cells, self.records, self.images)
+        self.book = phrases.load(HERE / "phrases.toml", self.notebooks)
+        self.warnings = [str(error) for error in broken] + self.book.warnings
+
+    def write(self, folder: Path) -> None:
+        """Write the pages and what they need into an empty folder."""
+        shutil.copytree(HERE / "static", folder / "static")
+        for name, context in self._pages().items():
+            template = name if name in ("index", *SINGLE_PAGES) else "task"
+            text = self._environment.get_template(f"{template}.html.jinja").render(
+                page=name, **context
+            )
+            (folder / f"{name}.html").write_text(text, encoding="utf-8", newline="\n")
+        self.images.write(folder)
+        self._copy_results(folder)
+
+    @property
+    def tasks(self) -> list[str]:
+        return self.report.tasks
+
+    @cached_property
+    def rows(self) -> dict[str, str]:
+        """The titles of all rows that have a notebook, by name."""
+        seen = {notebook.row: notebook.framework.title for notebook in self.notebooks}
+        return dict(sorted(seen.items(), key=lambda item: item[1].lower()))
+
+    def _pages(self) -> dict[str, Mapping[str, Any]]:
+        tasks = {task: self._task(task) for task in self.tasks}
+        table = differences.load(HERE / "differences.toml", self.report.frameworks)
+        single: dict[str, Mapping[str, Any]] = {
+            "index": {
+                "glance": results.glance(self.report, self.rows),
+                "presets": self._presets(),
+            },
+            "translate": {"table": table, "families": self._families(), "presets": self._presets()},
+            "phrases": {"book": self.book},
+            "results": {"results": results.sections(self.report)},
+            "facts": {"facts": facts.table(self.report.frameworks)},
+        }
+        return single | tasks
+
+    def _task(self, task: str) -> dict[str, Any]:
+        mine = sorted(
+            (notebook for notebook in self.notebooks if notebook.task == task),
+            key=lambda notebook: notebook.framework.title.lower(),
+        )
+        used = [name for name in notebooks.SECTIONS if any(each.sections[name] for each in mine)]
+        return {"task": task, "notebooks": mine, "sections": used}
+
+    def _families(self) -> dict[str, str]:
+        """Return the notebook's name of every row: what the facts on differences speak of."""
+        return {each.row: each.framework.notebook or "" for each in self.notebooks}
+
+    def _presets(self) -> dict[str, list[str]]:
+        return {
+            task: [each.row for each in self.notebooks if each.task == task] for task in self.tasks
+        }
+
+    def _copy_results(self, folder: Path) -> None:
+        for record in self.records:
+            for extension in ("json", "ipynb"):
+                name = f"{notebooks.place(record)}.{extension}"
+                if (self.project.root / name).is_file():
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self.project.root / name, folder / name)
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("rosetta.site"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=jinja2.StrictUndefined,
+        )
+        environment.globals.update(
+            tasks=self.tasks,
+            task_names=TASK_NAMES,
+            task_titles={task: title[0].upper() + title[1:] for task, title in TASK_TITLES.items()},
+            task_texts=TASK_TEXTS,
+            headings=notebooks.SECTIONS,
+            rows=self.rows,
+            pair=self.pair(),
+        )
+        environment.filters.update(code=render.code, prose=render.prose, inline=render.inline)
+        return environment
+
+    def pair(self) -> list[str]:
+        """Return the two rows that a page shows when its address names none."""
+        familiar: Sequence[str] = ("pytorch", "keras-tensorflow", "tensorflow", "flax")
+        found = [name for name in familiar if name in self.rows]
+        return (found + [name for name in self.rows if name not in found])[:2]
+
+
+SINGLE_PAGES = ("translate", "phrases", "results", "facts")
+assert set(registry.TASKS) == set(TASK_NAMES) == set(TASK_TEXTS)

@@ -1,0 +1,125 @@
+"""The results page: the tables of results.md with links, and their plots as SVG in the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosetta.records import Record
+from rosetta.report import Group, Report
+from rosetta.site import charts, notebooks
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure as it is read, and as it is sorted by."""
+
+    text: str
+    sort: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record in a table."""
+
+    name: str
+    title: str
+    cells: Sequence[Cell]
+    record: str  # where its files are in the site
+    notebook: str | None
+    ok: bool
+    reason: str | None
+
+
+def sections(report: Report) -> list[dict[str, Any]]:
+    """Return the machines with their tables and plots, as the template shows them."""
+    return [
+        {
+            **report.machine(name),
+            "groups": [_section(report, group) for group in report.groups(name)],
+        }
+        for name in report.machine_names()
+    ]
+
+
+def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
+    """Return the speeds of all rows on one machine in one profile: the newest with the most."""
+    groups = report.groups()
+    if not groups:
+        return {"groups": {}, "speeds": {}}
+    chosen = max(groups, key=lambda each: (each.profile != "smoke", len(each.ok), _newest(each)))
+    mine = {group.task: group for group in report.groups(chosen.machine, chosen.profile)}
+    return {
+        "machine": report.machine(chosen.machine),
+        "profile": chosen.profile,
+        "groups": mine,
+        "speeds": {task: _speeds(group, rows) for task, group in mine.items()},
+    }
+
+
+def speed(record: Record) -> float | None:
+    """Return examples per second, in training where the task has any."""
+    metrics = record["metrics"]
+    value = metrics.get("train_examples_per_second") or metrics.get("forward_examples_per_second")
+    return float(value) if value and record["status"] == "ok" else None
+
+
+def _newest(group: Group) -> str:
+    return max(str(record["started"]) for record in group.records)
+
+
+def _speeds(group: Group, rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return speed, its share of the fastest one's, and the state of every row of a group."""
+    fastest = max((speed(record) or 0.0 for record in group.records), default=0.0)
+    return {
+        record["framework"]: {
+            "speed": speed(record),
+            "share": (speed(record) or 0.0) / (fastest or 1.0),
+            "unit": record.get("unit", "examples"),
+            "status": record["status"],
+        }
+        for record in group.records
+        if record["framework"] in rows
+    }
+
+
+def _section(report: Report, group: Group) -> dict[str, Any]:
+    table = report.table(group)
+    records = {report.title(record["framework"]): record for record in group.records}
+    rows = [_row(report.project.root, records[cells[0]], cells) for cells in table["rows"]]
+    curves = [
+        charts.Curve(
+            record["framework"], title, record["losses"], report.rows.index(record["framework"])
+        )
+        for title, record in sorted(records.items(), key=lambda item: item[0].lower())
+        if record["status"] == "ok" and record["losses"]
+    ]
+    return {
+        **table,
+        "id": "-".join((group.machine, group.profile, group.task)),
+        "profile": group.profile,
+        "rows": rows,
+        "chart": charts.losses(curves) if curves else None,
+    }
+
+
+def _row(root: Path, record: Record, cells: Sequence[str]) -> Row:
+    place = notebooks.place(record)
+    return Row(
+        name=record["framework"],
+        title=cells[0],
+        cells=[Cell(text, _sort_value(text)) for text in cells[1:]],
+        record=f"{place}.json",
+        notebook=f"{place}.ipynb" if (root / f"{place}.ipynb").is_file() else None,
+        ok=record["status"] == "ok",
+        reason=record["reason"],
+    )
+
+
+def _sort_value(text: str) -> str:
+    """Return the number that a figure begins with, or else its text."""
+    number = re.match(r"-?[\d,]+(?:\.\d+)?(?:e[+-]?\d+)?(?![\d.]*[a-z])", text)
+    return number[0].replace(",", "") if number else text.lower()

@@ -1,0 +1,140 @@
+"""What is known of the cells of the matrix: which are up to date on this machine, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosetta import datasets, here, keys, machine, records, registry
+from rosetta.errors import Unavailable, UserError
+from rosetta.options import Options
+from rosetta.project import Project
+from rosetta.records import BrokenRecordError, Record
+from rosetta.registry import Cell, Framework
+
+# Seconds that one execution may take. The slowest row needs an hour for an epoch of cifar10_cnn.
+TIMEOUTS = {"smoke": 900.0, "quick": 3600.0, "full": 12 * 3600.0}
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of a cell: state is ok, stale, failed, unavailable, never run or broken."""
+
+    cell: Cell
+    state: str
+    why: str | None = None
+    record: Record | None = None
+
+
+@dataclass
+class Setting:
+    """What all executions of a run have in common."""
+
+    device: str
+    profile: str
+    seed: int
+    timeout: float
+    repeats: int
+    machine: dict[str, Any]
+    here: here.Here | None = None
+
+    def parameters(self, framework: Framework) -> dict[str, Any]:
+        """Return the papermill parameters of a row."""
+        common = {"device": self.device, "profile": self.profile, "seed": self.seed}
+        return {**common, **framework.parameters}
+
+
+def select(project: Project, options: Options) -> list[Cell]:
+    """Return the cells that the options ask for. Raises UserError for unknown names or none."""
+    frameworks = registry.load(project)
+    names = registry.select(options.frameworks, frameworks, "framework")
+    tasks = registry.select(options.tasks, registry.TASKS, "task")
+    cells = registry.cells(project, [frameworks[name] for name in names], tasks)
+    if not cells:
+        raise UserError(
+            f"nothing to run: no notebook for {', '.join(names)} in {', '.join(tasks)}; "
+            "'python run_all.py list' shows what there is"
+        )
+    return cells
+
+
+def make_setting(project: Project, options: Options, frameworks: Sequence[Framework]) -> Setting:
+    """Return the setting that the options and this machine make."""
+    device = machine.choose_device(options.device)
+    profile = options.profile or ("full" if device == "gpu" else "quick")
+    asked = here.Here(project, options.python, frameworks, device) if options.python else None
+    return Setting(
+        device=device,
+        profile=profile,
+        seed=options.seed,
+        timeout=options.timeout or TIMEOUTS[profile],
+        repeats=options.repeats,
+        machine=machine.describe(device),
+        here=asked,
+    )
+
+
+def list_cells(project: Project, options: Options) -> list[State]:
+    """Return the state of every selected cell on this machine. Executes and builds nothing."""
+    cells = select(project, options)
+    setting = make_setting(project, options, [cell.framework for cell in cells])
+    return Look(project, setting).states(cells)
+
+
+class Look:
+    """What the records say about cells, compared with what a run would find now."""
+
+    def __init__(self, project: Project, setting: Setting) -> None:
+        self.project, self.setting = project, setting
+        self.keys = keys.Keys(project)
+
+    def states(self, cells: Sequence[Cell]) -> list[State]:
+        tasks = dict.fromkeys(cell.task for cell in cells)
+        data = {task: self._data(task) for task in tasks}
+        return [self.state(cell, data[cell.task]) for cell in cells]
+
+    def _data(self, task: str) -> Mapping[str, Any] | None:
+        """Return what a task has for data; None where that is only known once they are fetched."""
+        if datasets.plan(self.project, [task]):
+            return None
+        return datasets.ensure(self.project, [task], None, log=lambda text: None)[task]
+
+    def state(self, cell: Cell, data: Mapping[str, Any] | None) -> State:
+        """Return the state of a cell; `data` is {"data", "weights"}, or None if not yet there."""
+        try:
+            record = records.read(self.project, self.path(cell))
+        except BrokenRecordError as error:
+            return State(cell, "broken", str(error))
+        if record is None:
+            return State(cell, "never run")
+        if record["status"] != "ok":
+            return State(cell, record["status"], record["reason"], record)
+        try:
+            parts = self.key_parts(cell, data or record)
+        except Unavailable as reason:
+            return State(cell, "unavailable", str(reason), record)
+        if keys.of(parts) == record["key"]:
+            return State(cell, "ok", None, record)
+        return State(cell, "stale", keys.changed(record, parts), record)
+
+    def path(self, cell: Cell) -> Path:
+        """Return where the record of a cell is."""
+        name, profile = self.setting.machine["name"], self.setting.profile
+        return records.path(self.project, name, profile, cell.task, cell.framework.name)
+
+    def key_parts(self, cell: Cell, data: Mapping[str, Any]) -> dict[str, str]:
+        """Return the parts of a cell's key. Raises Unavailable where --here lacks the framework."""
+        asked, framework = self.setting.here, cell.framework
+        if asked:
+            environment = keys.digest(asked.python(framework).describe())
+        else:
+            environment = self.keys.environment(framework, self.setting.device)
+        return self.keys.parts(
+            cell,
+            environment,
+            self.setting.parameters(framework),
+            data,
+            self.setting.machine["name"],
+        )

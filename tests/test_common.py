@@ -1,0 +1,268 @@
+"""common/ as notebooks use it: data and batches, weights, the run and its record."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import common
+from common import check, data, reference, run, tasks, weights
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch):
+    """Small data sets of the right shapes, said to be synthetic."""
+    random = np.random.RandomState(0)
+    for dataset, shape, top, kind in [
+        ("cifar10", (3, 32, 32), 256, np.uint8),
+        ("imdb", (150,), 30000, np.int32),
+    ]:
+        folder = tmp_path / "synthetic" / dataset
+        folder.mkdir(parents=True)
+        for part, count in [("train", 300), ("test", 110)]:
+            np.save(folder / f"x_{part}.npy", random.randint(0, top, (count, *shape)).astype(kind))
+            np.save(folder / f"y_{part}.npy", random.randint(0, 2, count).astype(np.int64))
+        (folder / "dataset.json").write_text(json.dumps({"data": "synthetic"}))
+    monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_channels_last_is_the_same_picture_and_not_a_transposed_one():
+    picture = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    last = data.to_layout(picture, "channels_last")
+    assert last.shape == (2, 4, 5, 3)
+    assert all(last[n, h, w, c] == picture[n, c, h, w] for n, c, h, w in np.ndindex(2, 3, 4, 5))
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(ValueError, match="channels_first or channels_last"):
+        data.to_layout(np.zeros((1, 3, 2, 2)), "NHWC")
+
+
+def test_resnet_pictures_are_enlarged_and_normalised():
+    small = np.zeros((1, 3, 32, 32), np.uint8)
+    small[0, 1, 2, 5] = 255
+    large = data.resnet50_pictures(small, "channels_first")
+    assert large.shape == (1, 3, 224, 224)
+    np.testing.assert_allclose(large[0, 1, 14:21, 35:42], (1 - 0.456) / 0.224, rtol=1e-6)
+    np.testing.assert_allclose(large[0, 0], -0.485 / 0.229, rtol=1e-6)
+
+
+def test_an_epoch_holds_every_example_once_and_a_part_batch():
+    batches = data.Batches(64, seed=0)
+    x = np.arange(150)
+    parts = [part for part, _ in batches(x, x, epoch=0)]
+    assert [len(part) for part in parts] == [64, 64, 22]
+    assert sorted(np.concatenate(parts)) == list(x)
+    assert batches.examples == 150 and batches.seconds > 0
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    orders = [data.Batches(64, seed).order(500, epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert tuple(data.Batches(32, 0).order(500, 0)) == tuple(orders[0])
+
+
+def test_short_epochs_go_on_where_the_last_one_stopped():
+    batches = data.Batches(10, seed=3, steps=4)
+    orders = [batches.order(100, epoch) for epoch in range(5)]
+    assert all(len(order) == 40 for order in orders)
+    whole = np.concatenate(orders)
+    assert sorted(whole[:100]) == list(range(100))
+    assert sorted(whole[100:200]) == list(range(100))
+
+
+def test_missing_data_names_the_fix(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"run_all.py data"):
+        common.Run("cifar10_cnn").data()
+
+
+def test_a_part_of_a_data_set_that_lies_by_label_is_drawn_from_all_of_it(data_folder):
+    for part in ("train", "test"):
+        path = data_folder / "synthetic" / "imdb" / f"y_{part}.npy"
+        np.save(path, np.sort(np.load(path)))
+    y_train, y_test = (common.Run("imdb_gru", profile="smoke").data()[i] for i in (1, 3))
+    assert len(y_train) == 256 and len(y_test) == 100
+    assert 0.3 < y_train.mean() < 0.7 and 0.3 < y_test.mean() < 0.7
+    x, y = data.load("imdb", "test", 100, seed=0)
+    whole_x, whole_y = data.load("imdb", "test")
+    assert any(
+        (x[0] == row).all() and y[0] == label for row, label in zip(whole_x, whole_y, strict=True)
+    )
+
+
+def test_initial_weights_have_glorot_kernels_and_zero_biases():
+    start = weights.initial_weights("cifar10_cnn", seed=0)
+    limit = np.sqrt(6 / ((50 + 3) * 9))
+    assert 0.95 * limit < np.abs(start["conv1.weight"]).max() <= limit
+    assert all(not array.any() for name, array in start.items() if name.endswith("bias"))
+    assert all(array.dtype == np.float32 for array in start.values())
+    other = weights.initial_weights("cifar10_cnn", seed=1)
+    assert not np.array_equal(start["fc2.weight"], other["fc2.weight"])
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_check_weights_leave_nothing_at_zero_and_nothing_alike(task):
+    for name, array in weights.check_weights(task).items():
+        assert array.shape == weights.SPECS[task][name]
+        assert len(np.unique(array)) > array.size // 3 or array.size > 1e5, name
+    assert all(array.any() for array in weights.check_weights(task).values())
+
+
+def test_published_weights_are_read_in_canonical_order(data_folder):
+    assert weights.weights_kind("resnet50_features") == "random"
+    (data_folder / "resnet50").mkdir()
+    np.save(data_folder / "resnet50" / "weights.npy", np.arange(23_561_152, dtype=np.float32))
+    (data_folder / "resnet50" / "dataset.json").write_text(json.dumps({"data": "real"}))
+    assert weights.weights_kind("resnet50_features") == "pretrained"
+    published = weights.initial_weights("resnet50_features")
+    assert published["conv1.weight"][0, 0, 0, 1] == 1
+    assert published["bn1.weight"][0] == 64 * 3 * 7 * 7
+    assert published["layer4.2.bn3.running_var"][-1] == np.float32(23_561_151)
+
+
+def test_check_examples_hold_a_part_batch_and_do_not_read_alike_transposed():
+    x, batches = check.examples("cifar10_cnn")
+    assert len(x) % 64 and len(batches) == check.STEPS
+    assert not np.allclose(x, x.swapaxes(2, 3))
+    assert all(len(np.unique(y)) > 5 for _, y in batches)
+    words = check.examples("imdb_gru")[0]
+    assert words.min() == 0 and (words == 1).any() and words.max() < 30000
+
+
+def test_errors_of_updates_are_per_tensor_and_by_norm():
+    before = {"a": np.zeros(2), "b": np.zeros(2)}
+    expected = {"a": np.array([3.0, 4.0]), "b": np.array([1e-6, 0])}
+    found = {"a": np.array([3.0, 4.0]), "b": np.array([1e-6, 1e-7])}
+    error, worst = check.update_error(before, found, before, expected)
+    assert worst == "b" and error == pytest.approx(0.1)
+
+
+def passing(task, results=("roundtrip", "logits", "losses", "weights")):
+    made = check.Check.__new__(check.Check)
+    made.task, made.dialect, made.dialect_losses = task, {}, None
+    made.batches = [] if task == "resnet50_features" else [None]
+    made.results = {name: {"error": 0.0, "limit": 1.0} for name in results}
+    made.step_losses, made.first_step_seconds = [1.0], 0.5
+    return made
+
+
+def predict(x):
+    return np.stack([x.reshape(len(x), -1).mean(axis=1), np.zeros(len(x))], axis=1)
+
+
+def finish(this):
+    x_train, y_train, x_test, y_test = this.data(layout="channels_last")
+    for epoch in this.epochs():
+        for x, y in this.batches(x_train, y_train, epoch):
+            assert x.dtype == np.float32 and x.shape == (64, 32, 32, 3) and len(y) == 64
+            this.step(np.float32(2.5))
+    this.evaluate(predict, x_test, y_test)
+    this.plot()
+    this.record(versions={"numpy": np.__version__}, threads=2)
+
+
+def test_a_run_records_what_it_measured(data_folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda found, raw: shown.append(found))
+    this = common.Run("cifar10_cnn", profile="smoke")
+    this._check = passing("cifar10_cnn")
+    finish(this)
+    assert "image/png" in shown[0]
+    record = shown[1][run.MIME_TYPE]
+    assert record["data"] == "synthetic" and record["weights"] == "initial"
+    assert record["losses"] == [2.5] * 4 and record["epochs"][0]["steps"] == 2
+    metrics = record["metrics"]
+    assert metrics["train_examples_per_second"] == pytest.approx(
+        128 / record["epochs"][1]["seconds"]
+    )
+    assert metrics["test_examples"] == 100 and 0 <= metrics["accuracy"] <= 1
+    assert metrics["peak_memory_bytes"] > 2**20 and metrics["first_step_seconds"] > 0.5
+    json.dumps(record)  # nothing of NumPy's is left in it
+
+
+def test_a_run_without_its_checks_is_refused(data_folder):
+    this = common.Run("cifar10_cnn", profile="smoke")
+    with pytest.raises(RuntimeError, match="checks not made"):
+        this.record(versions={"numpy": "1"})
+    this._check = passing("cifar10_cnn", results=("roundtrip", "logits"))
+    with pytest.raises(RuntimeError, match="losses"):
+        this.record(versions={"numpy": "1"})
+
+
+def test_a_dropped_part_batch_is_refused_in_the_evaluation(data_folder):
+    this = common.Run("cifar10_cnn", profile="smoke")
+    x_test, y_test = this.data()[2:]
+    with pytest.raises(ValueError, match="64 rows predicted of 100"):
+        this.evaluate(lambda x: predict(x)[: len(x) // 64 * 64 or None], x_test, y_test)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "cifar"}, "unknown task 'cifar': choose cifar10_cnn"),
+        ({"task": "imdb_gru", "device": "tpu"}, "unknown device 'tpu': choose cpu, gpu"),
+        ({"task": "imdb_gru", "profile": "fast"}, "choose smoke, quick, full"),
+    ],
+)
+def test_unknown_names_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        common.Run(**arguments)
+
+
+def test_what_the_reference_computed_is_kept_and_used_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
+    calls = []
+    monkeypatch.setattr(reference, "logits", lambda *given: calls.append(1) or np.ones((2, 2)))
+    start, dialect = weights.check_weights("cifar10_cnn"), {}
+    for _ in range(2):
+        found = check.expected("cifar10_cnn", start, np.zeros((2, 3, 32, 32)), [], dialect)
+        np.testing.assert_array_equal(found["logits"], np.ones((2, 2)))
+    assert len(calls) == 1
+
+
+OLD_AND_NEW = [("3.6", "numpy==1.16.6"), ("3.13", "numpy>=2.2")]
+
+PROBE = """
+import hashlib, sys
+import numpy as np
+from common import check, reference, run, weights
+digest = hashlib.sha256()
+for task in ("cifar10_cnn", "imdb_gru"):
+    for drawn in (weights.initial_weights(task), weights.check_weights(task)):
+        for array in drawn.values():
+            digest.update(array.tobytes())
+    x, batches = check.examples(task)
+    digest.update(x.tobytes())
+small = {k: v.astype(np.float64) for k, v in weights.check_weights("imdb_gru").items()} losses =
+reference.train("imdb_gru", small, [(x[:4], y[:4]) for x, y in
+check.examples("imdb_gru")[1][:2]])[0] print(digest.hexdigest(), "%.9f %.9f" % tuple(losses))
+"""
+
+
+def probe(python: Path) -> str:
+    root = Path(__file__).parents[1]
+    command = [str(python), "-c", PROBE]
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=True, timeout=300
+    ).stdout
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize(("version", "numpy"), OLD_AND_NEW)
+def test_old_and_new_pythons_compute_the_same(version, numpy, tmp_path):
+    from rosetta import environments
+
+    try:
+        python = environments.find_python(version)
+    except environments.Unavailable as missing:
+        pytest.skip(str(missing))
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "venv", "-q", "--python", python, tmp_path / "env"], check=True)
+    inside = tmp_path / "env" / "bin" / "python"
+    subprocess.run([uv, "pip", "install", "-q", "--python", inside, numpy], check=True)
+    assert probe(inside) == probe(Path(sys.executable))

@@ -1,0 +1,114 @@
+"""Whatever happens to a notebook becomes an outcome in words, and leaves no process behind."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from small_project import FIXTURES, fill, living
+
+from rosetta import execution
+from rosetta.execution import Job, Outcome
+from rosetta.project import Project
+
+PARAMETERS = {"device": "cpu", "profile": "smoke", "seed": 0}
+
+
+def run(project: Project, fixture: str, **changed: object) -> Outcome:
+    """Execute a fixture with this interpreter."""
+    fill(project, {"row": fixture})
+    settings = {
+        "notebook": project.notebooks / "cifar10_cnn" / "row.ipynb",
+        "interpreter": Path(sys.executable),
+        "prefix": Path(sys.prefix),
+        "parameters": PARAMETERS,
+        "timeout": 60.0,
+        "here": True,
+    }
+    return execution.execute(project, Job(**{**settings, **changed}))
+
+
+def test_a_notebook_that_ends_well(project: Project) -> None:
+    outcome = run(project, "ok_record")
+    assert (outcome.status, outcome.reason) == ("ok", None)
+    assert outcome.emitted["profile"] == "smoke"
+    nbformat.validate(nbformat.from_dict(outcome.notebook))
+    assert 0 < outcome.cell_seconds < outcome.seconds
+    # The runner's own cost, kernel start included; 4 s is what the project promises on idle cores.
+    assert outcome.seconds - outcome.cell_seconds < 10
+
+
+@pytest.mark.parametrize(
+    ("fixture", "reason"),
+    [
+        ("no_record", "the notebook recorded nothing"),
+        ("exception", "ValueError: no weights in notebooks/cifar10_cnn (in check)"),
+        ("os_exit", "the kernel died (exit code 3) (in train)"),
+        ("sigkill", "the kernel died (killed by signal 9, SIGKILL; out of memory?) (in train)"),
+        ("unknown_parameter", "ValueError: the notebook has no parameter 'seed'"),
+        ("no_parameters", "ValueError: no cell is tagged 'parameters'"),
+    ],
+)
+def test_a_failure_has_its_reason_in_words(project: Project, fixture: str, reason: str) -> None:
+    outcome = run(project, fixture)
+    assert (outcome.status, outcome.reason) == ("failed", reason)
+    assert outcome.emitted is None or fixture.endswith("parameters")
+
+
+def test_the_limit_of_time_ends_an_endless_notebook_and_its_children(project: Project) -> None:
+    start = time.monotonic()
+    outcome = run(project, "endless_loop", timeout=10.0)  # a busy machine starts a kernel in 5 s
+    assert outcome.reason == "exceeded the limit of 10 s (in train)"
+    assert time.monotonic() - start < 25
+    assert living(project) == []
+    assert outcome.notebook is not None  # as far as it came
+
+
+def test_a_process_that_cuts_itself_loose_is_found(project: Project) -> None:
+    assert run(project, "leaves_process").status == "ok"
+    assert living(project) == []
+
+
+def test_an_interpreter_that_is_not_there(project: Project) -> None:
+    outcome = run(project, "ok_record", interpreter=Path("/nowhere/bin/python"))
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("the kernel could not start")
+    assert "/nowhere" not in outcome.reason
+
+
+def test_a_kernel_that_ends_at_its_start(project: Project, tmp_path: Path) -> None:
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\necho no module named ipykernel >&2\nexit 1\n")
+    interpreter.chmod(0o755)
+    outcome = run(project, "ok_record", interpreter=interpreter)
+    assert outcome.reason.startswith("the kernel could not start")
+    assert outcome.reason.endswith("no module named ipykernel")
+
+
+def test_a_kernel_of_another_python_is_refused(project: Project, tmp_path: Path) -> None:
+    outcome = run(project, "ok_record", prefix=tmp_path / "another")
+    assert "the kernel could not start: its Python is that of" in outcome.reason
+
+
+def test_what_the_caller_has_in_its_surroundings_does_not_reach_the_kernel(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("PYTHONSTARTUP", "/nowhere.py")
+    assert run(project, "ok_record", variables={"VALUE": "a$b"}).status == "ok"
+    assert not list((project.state / "jobs").iterdir())
+    assert "ROSETTA_RUN" not in os.environ
+
+
+def test_a_folder_with_braces_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROSETTA_DATA", raising=False)
+    root = tmp_path / "a {b} c"
+    (root / "frameworks").mkdir(parents=True)
+    assert run(Project(root), "ok_record").status == "ok"
+
+
+def test_the_fixtures_are_notebooks() -> None:
+    for file in FIXTURES.glob("*.ipynb"):
+        nbformat.validate(nbformat.read(file, as_version=4))

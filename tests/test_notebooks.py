@@ -1,0 +1,203 @@
+"""The anatomy of every notebook: same sections, same names, nothing typed again, real outputs."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from common.tasks import TASKS
+from rosetta import keys, registry
+from rosetta.project import Project
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+HEADINGS = {
+    "setup": "## Setup",
+    "parameters": "## Parameters",
+    "data": "## Data",
+    "model": "## Model",
+    "weights": "## Weights",
+    "loss": "## Training step",
+    "check": "## Check",
+    "train": "## Train",
+    "evaluate": "## Evaluate",
+    "record": "## Record",
+}
+ALWAYS = {"create_model", "predict", "load_weights", "export_weights"}
+TRAINING = {"create_optimizer", "train_step"}
+ASSIGNED = {"x_test", "model"}
+# What common/ brings; typed in a notebook, they would be a second specification.
+HYPER_PARAMETERS = {0.01, 0.9, 0.999, 0.001, 1e-8, 0.25, 0.5}
+MOST_LINES, MOST_COLUMNS, MOST_CODE_LINES = 25, 100, 220
+
+Notebook = dict
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path) -> Notebook:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def code_cells(notebook, *tags):
+    return [
+        cell
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code" and (not tags or cell["metadata"]["tags"][0] in tags)
+    ]
+
+
+def python(cell):
+    """The cell's Python, without lines of IPython's own."""
+    return re.sub(r"^(%|!).*$", "", source(cell), flags=re.MULTILINE)
+
+
+def tree(notebook, *tags):
+    return ast.parse("\n".join(python(cell) for cell in code_cells(notebook, *tags)))
+
+
+def numbers(notebook, *tags):
+    return {
+        node.value
+        for node in ast.walk(tree(notebook, *tags))
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float)
+    }
+
+
+def test_there_are_notebooks_of_every_task():
+    assert {path.parent.name for path in NOTEBOOKS} == set(TASKS)
+
+
+def test_the_sections_are_those_of_the_task_in_their_order(path, notebook):
+    prose = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    assert re.match(r"# \S.*: \S", prose[0])
+    assert sum(text.count("\n# ") + text.startswith("# ") for text in prose) == 1
+    found = [line for text in prose for line in text.splitlines() if line.startswith("## ")]
+    assert found == [HEADINGS[step] for step in TASKS[path.parent.name].steps]
+
+
+def test_each_code_cell_is_tagged_with_the_section_it_stands_in(notebook):
+    heading = None
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            heading = next(
+                (line for line in source(cell).splitlines() if line.startswith("## ")), heading
+            )
+        else:
+            (tag,) = cell["metadata"]["tags"]
+            assert HEADINGS[tag] == heading
+
+
+def test_every_section_has_a_few_cells_of_code(path, notebook):
+    for step in TASKS[path.parent.name].steps:
+        assert 1 <= len(code_cells(notebook, step)) <= 4, step
+
+
+def test_the_names_are_the_same_everywhere(path, notebook):
+    defined = {node.name for node in ast.walk(tree(notebook)) if isinstance(node, ast.FunctionDef)}
+    assigned = {
+        node.id
+        for node in ast.walk(tree(notebook))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    training = "loss" in TASKS[path.parent.name].steps
+    wanted = ALWAYS | (TRAINING if training else set())
+    assert wanted <= defined | assigned
+    assert assigned >= ASSIGNED
+
+
+def test_cells_are_short(notebook):
+    cells = [source(cell).splitlines() for cell in code_cells(notebook)]
+    assert max(len([line for line in lines if line.strip()]) for lines in cells) <= MOST_LINES
+    assert max(len(line) for lines in cells for line in lines) <= MOST_COLUMNS
+    assert sum(len(lines) for lines in cells) <= MOST_CODE_LINES
+
+
+def test_what_a_reader_copies_leans_on_nothing_of_ours(notebook):
+    names = {
+        node.id
+        for node in ast.walk(tree(notebook, "model", "weights", "loss"))
+        if isinstance(node, ast.Name)
+    }
+    assert not names & {"common", "run", "check"}
+
+
+def test_no_hyper_parameter_is_typed_in(path, notebook):
+    task = TASKS[path.parent.name]
+    steps = [step for step in task.steps if step != "model"]
+    assert not numbers(notebook) & HYPER_PARAMETERS
+    assert task.batch_size not in numbers(notebook, *steps)
+
+
+def test_the_parameters_are_literals_and_papermill_finds_them(notebook):
+    statements = ast.parse(python(code_cells(notebook, "parameters")[0])).body
+    values = {node.targets[0].id: ast.literal_eval(node.value) for node in statements}
+    assert {"device": "cpu", "profile": "quick", "seed": 0}.items() <= values.items()
+
+
+def test_the_check_is_whole(path, notebook):
+    called = {
+        node.func.attr
+        for node in ast.walk(tree(notebook, "check"))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    training = "loss" in TASKS[path.parent.name].steps
+    assert {"check", "roundtrip", "logits"} <= called
+    assert not training or {"losses", "updated"} <= called
+
+
+def test_it_reads_well_in_every_cell_id_and_metadata(notebook):
+    assert notebook["nbformat"] == 4
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids)
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell["outputs"]]
+
+
+def test_the_outputs_are_those_of_this_source(path, notebook):
+    assert outputs(notebook), "no outputs: python run_all.py --save-outputs"
+    assert notebook["metadata"]["rosetta"]["source"] == keys.digest(keys.code_of(notebook))
+
+
+def test_the_outputs_are_fit_to_publish(notebook):
+    for output in outputs(notebook):
+        text = json.dumps(output)
+        assert output["output_type"] != "error"
+        assert output.get("name") != "stderr", text[:500]
+        assert not re.search(r"/(root|home|Users|tmp|opt|work)/", text), text[:500]
+        assert not re.search(r"warning", text, flags=re.IGNORECASE), text[:500]
+
+
+def test_the_outputs_show_every_check_passed(path, notebook):
+    text = "".join(
+        "".join(output.get("text", ""))
+        for cell in code_cells(notebook, "check")
+        for output in cell["outputs"]
+    )
+    wanted = ["roundtrip", "logits"]
+    wanted += ["losses", "weights"] if "loss" in TASKS[path.parent.name].steps else []
+    for name in wanted:
+        assert re.search(rf"^{name} .* ok$", text, flags=re.MULTILINE), name
+
+
+def test_every_notebook_belongs_to_a_row_and_every_row_has_one():
+    project = Project(ROOT)
+    rows = registry.load(project).values()
+    used = {cell.notebook for cell in registry.cells(project, rows)}
+    assert used == set(NOTEBOOKS)
+    for row in rows:
+        if row.notebook:
+            assert any(path.stem == row.notebook for path in NOTEBOOKS), row.name

@@ -1,0 +1,219 @@
+"""results.md comes from the records alone: no cell is silently empty, no two writings differ."""
+
+import re
+import sys
+import time
+
+import pytest
+from small_project import a_record, fill
+
+from rosetta import records, report
+from rosetta.errors import UserError
+from rosetta.project import Project
+
+
+def text_of(project: Project) -> str:
+    report.write(project)
+    return project.results_md.read_text()
+
+
+def row_of(text: str, title: str) -> dict[str, str]:
+    """The figures of a row by their heading, from the last table that has it."""
+    lines = text.splitlines()
+    index = max(i for i, line in enumerate(lines) if line.startswith(f"| {title} | "))
+    heading = max(i for i in range(index) if lines[i].startswith("|---")) - 1
+    names, values = ([part.strip() for part in lines[i].split("|")[1:-1]] for i in (heading, index))
+    return dict(zip(names, values, strict=True))
+
+
+def without_start(text: str) -> str:
+    return re.sub(r"The same start(.|\n)*?\n\n\|(.+\n)+", "", text)
+
+
+def test_without_records_it_says_so(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    assert "| Row row | not run yet |" in text_of(project)
+
+
+def test_the_figures_of_a_record(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    records.write(project, a_record())
+    text = text_of(project)
+    row = row_of(without_start(text), "Row row")
+    assert row["version"] == "row 1.2.3, Python 3.11"
+    assert row["accuracy"] == "75.00 %"
+    assert row["training pictures/s"] == "400"
+    assert row["of the matrix product"] == "0.74"  # 400 pictures/s of 0.37 GFLOP at 200 GFLOP/s
+    assert row["forward pictures/s"] == "1,500"
+    assert row["peak memory, GiB"] == "1.00"
+    assert row["worst check"] == "0.02 (logits)"
+    assert row["dialect"] == "base"
+    assert "stale, changed since: the notebook" in text
+    assert "[ok, stale](results/machine-1/quick/cifar10_cnn/row.json), quick" in text
+    assert "NumPy's float32 matrix product: 200 GFLOP/s" in text
+
+
+def test_a_row_that_failed_or_cannot_run_says_why(project: Project) -> None:
+    fill(project, {"bad": "ok_record", "none": "ok_record", "later": "ok_record"})
+    nothing = {"metrics": {}, "checks": {}, "losses": []}
+    records.write(
+        project, a_record(framework="bad", status="failed", reason="E: a | b_c", **nothing)
+    )
+    records.write(
+        project,
+        a_record(framework="none", status="unavailable", reason="needs Python 3.6", **nothing),
+    )
+    text = text_of(project)
+    assert set(list(row_of(text, "Row bad").values())[2:]) == {"—"}
+    assert "- **Row bad**: failed: E: a \\| b\\_c\n" in text
+    assert "- **Row none**: unavailable: needs Python 3.6\n" in text
+    assert "Not run on this machine with this profile: Row later." in text
+
+
+def test_what_qualifies_a_figure_stands_beside_it(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    environment = {
+        "here": True,
+        "python": "3.12.1",
+        "packages": {"torch": "2.9.0"},
+        "differs": {"torch": {"found": "2.9.0", "locked": "2.13.0"}},
+    }
+    record = a_record(data="synthetic", weights="random", environment=environment, repeats=3)
+    record["spread"] = {"train_examples_per_second": [380.0, 410.0]}
+    record["metrics"]["peak_memory_bytes"] = None
+    records.write(project, record)
+    text = text_of(project)
+    row = row_of(without_start(text), "Row row")
+    assert row["status"] == "ok, synthetic data, random weights, stale, other versions"
+    assert row["training pictures/s"] == "400 (380–410)"
+    assert "**On synthetic data**" in text
+    assert "- **Row row**: torch 2.9.0 where the lock has 2.13.0\n" in text
+    assert "- **Row row**: run in a Python 3.12.1 of the user's own (--here)\n" in text
+    assert "- **Row row**: medians of 3 runs, least and most in brackets\n" in text
+    assert "- **Row row**: not measured: peak memory, GiB\n" in text
+
+
+def test_a_dialect_is_named_with_its_distance(project: Project) -> None:
+    fill(project, {"row": "ok_record"}, task="imdb_gru")
+    dialect = {"adam_epsilon": "uncorrected", "gru_biases": "separate", "gru_reset": "after"}
+    record = a_record(task="imdb_gru", unit="reviews", dialect=dialect, dialect_losses=3.1e-5)
+    records.write(project, record)
+    text = text_of(project)
+    assert row_of(without_start(text), "Row row")["dialect"] == "adam_epsilon uncorrected"
+    assert "the losses of the check part from the base form's by 3e-05" in text
+
+
+def test_the_first_losses_of_all_rows_are_compared(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    records.write(project, a_record())
+    records.write(project, a_record(framework="other", check_losses=[2.50001, 2.0]))
+    text = text_of(project)
+    assert "on the first batch of the check the rows differ by at most 4e-06 of it." in text
+    assert "| Row other | 2.50001 |" in text  # dropout: the first loss of training says nothing
+
+
+def test_a_gpu_is_compared_with_its_own_matrix_product(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    machine = {
+        **a_record()["machine"],
+        "name": "machine-2",
+        "accelerator": "GPU 2",
+        "driver": "570",
+        "cuda": "12.8",
+        "accelerator_gflops": {"float32": 50000.0, "tf32": 400000.0},
+    }
+    record = a_record(machine=machine, device="gpu")
+    record["metrics"]["train_examples_per_second"] = 20000.0
+    records.write(project, record)
+    records.write(project, a_record())
+    text = text_of(project)
+    gpu = text[text.index("## GPU 2, Processor 1, 2 cores") :]
+    assert row_of(without_start(gpu), "Row row")["of the matrix product"] == "0.15"
+    assert "the accelerator's tf32 matrix product: 400,000 GFLOP/s" in gpu
+    assert text.index("## Processor 1, 2 cores") < text.index("## GPU 2")
+
+
+def test_inference_is_compared_by_its_own_flops(project: Project) -> None:
+    fill(project, {"row": "ok_record"}, task="resnet50_features")
+    metrics = {"forward_examples_per_second": 10.0, "seconds_per_1000_examples": 100.0}
+    record = a_record(task="resnet50_features", metrics=metrics, losses=[], check_losses=None)
+    record.update(flops_per_example=None, inference_flops_per_example=8e9)
+    records.write(project, record)
+    row = row_of(text_of(project), "Row row")
+    assert (row["seconds per 1,000"], row["of the matrix product"]) == ("100", "0.40")
+    assert "accuracy" not in row
+
+
+def test_a_broken_record_is_named_after_all_others_are_written(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    records.write(project, a_record())
+    file = records.write(project, a_record(framework="other"))
+    file.write_text("{")
+    with pytest.raises(UserError, match=r"quick/cifar10_cnn/other.json is not a valid record"):
+        report.write(project)
+    text = project.results_md.read_text()
+    assert "75.00 %" in text
+    assert "**Left out**: results/machine-1/quick/cifar10_cnn/other.json" in text
+
+
+def test_a_record_without_its_row_is_shown(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    records.write(project, a_record(framework="removed"))
+    text = text_of(project)
+    assert "stale, its row or its notebook is gone" in text
+
+
+def test_plots_are_drawn_once_and_alike(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    records.write(project, a_record())
+    records.write(project, a_record(framework="other", losses=[2.0, None, 1.0] * 200))
+    assert report.write(project) is True
+    folder = project.results / "machine-1" / "quick"
+    drawn = {file.name: file.read_bytes() for file in folder.glob("*.svg")}
+    assert set(drawn) == {"cifar10_cnn-losses.svg", "cifar10_cnn-speeds.svg"}
+    assert all(
+        f"results/machine-1/quick/{name}" in project.results_md.read_text() for name in drawn
+    )
+    start = time.perf_counter()
+    assert report.write(project) is False
+    assert time.perf_counter() - start < 1.0
+    records.write(project, a_record(started="2026-11-21T12:00:00Z"))
+    assert report.write(project) is True
+    for file in folder.glob("*.svg"):
+        file.unlink()
+    records.write(project, a_record())
+    report.write(project)
+    assert {file.name: file.read_bytes() for file in folder.glob("*.svg")} == drawn
+    assert all(b"<dc:date>" not in content for content in drawn.values())
+
+
+def test_nothing_to_draw_needs_no_matplotlib(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"row": "ok_record"})
+    records.write(project, a_record())
+    report.write(project)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert report.write(project) is False
+
+
+def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"Before.\n\n{report.GLANCE}\nold\n{report.GLANCE_END}\n\nAfter.\n")
+    records.write(project, a_record())
+    records.write(project, a_record(profile="full", metrics={"accuracy": 0.7712}))
+    assert report.write(project)
+    text = readme.read_text()
+    assert "| | pictures/s, cifar10_cnn |" in text and "old" not in text
+    assert text.startswith("Before.") and text.endswith("After.\n")
+    assert not report.write(project) and readme.read_text() == text
+
+
+def test_a_readme_without_marks_is_left_alone(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text("Mine.\n")
+    records.write(project, a_record())
+    report.write(project)
+    assert readme.read_text() == "Mine.\n"

@@ -1,0 +1,294 @@
+"""A run from plan to report, with real kernels and tiny notebooks."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small_project import HERE, TASK, add_row, fill, living, options, record_of, start
+
+from rosetta import environments, machine, registry, runner
+from rosetta.errors import UserError
+from rosetta.project import Project
+
+
+def run(project: Project, **chosen: object) -> tuple[int, str]:
+    """Run in this process; return the exit code and what was said."""
+    said = io.StringIO()
+    code = runner.run(project, options(**chosen), Console(file=said, width=200))
+    return code, said.getvalue()
+
+
+def states(project: Project, **chosen: object) -> dict[str, tuple[str, str | None]]:
+    found = runner.list_cells(project, options(**chosen))
+    return {each.cell.framework.name: (each.state, each.why) for each in found}
+
+
+def test_a_failure_stops_no_other_row_and_a_second_run_repeats_only_it(project: Project) -> None:
+    fill(project, {"a": "exception", "b": "ok_record"})
+    assert states(project)["b"] == ("never run", None)
+    code, said = run(project)
+    assert code == runner.FAILED
+    assert "2 notebooks, 2 to run" in said
+    assert said.index("will run cifar10_cnn: a, b") < said.index("[1/2]")
+    assert "[2/2] cifar10_cnn b: ok, accuracy 50.0 %, training 100 pictures/s" in said
+    assert record_of(project, "a")["reason"] == (
+        "ValueError: no weights in notebooks/cifar10_cnn (in check)"
+    )
+    record = record_of(project, "b")
+    assert record["status"] == "ok"
+    assert record["run"]["seconds"] > record["run"]["cell_seconds"]
+    assert record["environment"]["here"] is True
+    assert "ValueError: no weights" in project.results_md.read_text()
+    assert states(project)["b"] == ("ok", None)
+    code, said = run(project)
+    assert code == runner.FAILED
+    assert "2 notebooks, 1 to run, 1 up to date" in said
+
+
+def test_nothing_to_do_and_what_undoes_that(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    assert run(project)[0] == runner.OK
+    before = record_of(project, "a")
+    code, said = run(project)
+    assert (code, "Nothing to do" in said) == (runner.OK, True)
+    assert record_of(project, "a") == before
+    (project.common / "tasks.py").write_text("x = 1\n")
+    assert states(project)["a"] == ("stale", "changed since: common/")
+    assert "1 to run" in run(project)[1]
+    assert "Nothing to do" in run(project)[1]
+
+
+def test_force_runs_what_has_not_changed(project: Project) -> None:
+    fill(project, {"a": "faster_each_time"})
+    run(project)
+    assert "1 to run" in run(project, force=True)[1]
+    assert record_of(project, "a")["metrics"]["train_examples_per_second"] == 200
+
+
+def test_repeats_give_medians_and_their_spread(project: Project) -> None:
+    fill(project, {"a": "faster_each_time"})
+    assert run(project, repeats=2)[0] == runner.OK
+    record = record_of(project, "a")
+    assert record["repeats"] == 2
+    assert record["metrics"]["train_examples_per_second"] == 150
+    assert record["spread"]["train_examples_per_second"] == [100, 200]
+    assert record["checks"]["logits"]["error"] == pytest.approx(2e-7)
+    assert "Nothing to do" in run(project)[1]
+
+
+@pytest.mark.parametrize(
+    ("fixture", "reason"),
+    [
+        ("other_task", "the notebook recorded the task 'imdb_gru', not 'cifar10_cnn'"),
+        ("no_check", "the notebook's record holds no check"),
+        ("over_limit", "check logits: error 0.001 is over the limit 1e-05"),
+    ],
+)
+def test_a_record_that_proves_nothing_is_a_failure(
+    project: Project, fixture: str, reason: str
+) -> None:
+    fill(project, {"a": fixture})
+    assert run(project)[0] == runner.FAILED
+    assert record_of(project, "a")["reason"] == reason
+
+
+def test_a_loss_that_is_no_number_is_null(project: Project) -> None:
+    fill(project, {"a": "not_a_number"})
+    assert run(project)[0] == runner.OK
+    assert record_of(project, "a")["losses"] == [2.0, None, 1.0]
+
+
+def test_a_broken_record_is_left_alone_and_the_others_run(project: Project) -> None:
+    fill(project, {"a": "ok_record", "b": "ok_record"})
+    assert run(project, frameworks=("a",))[0] == runner.OK
+    (file,) = project.results.glob("*/*/*/a.json")
+    file.write_text("{")
+    code, said = run(project)
+    assert code == runner.BAD_INPUT
+    assert re.search(r"Left alone: results/\S+/a.json is not a valid record", said)
+    assert file.read_text() == "{"
+    assert record_of(project, "b")["status"] == "ok"
+    assert states(project)["a"][0] == "broken"
+
+
+def test_a_row_whose_modules_are_missing_is_unavailable(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    add_row(project, "a", modules='["no_such_framework", "json"]')
+    code, _ = run(project)
+    assert code == runner.OK
+    record = record_of(project, "a")
+    assert record["status"] == "unavailable"
+    assert record["reason"] == "no_such_framework cannot be imported in this Python (--here)"
+
+
+def test_what_cannot_run_now_keeps_the_figures_of_when_it_could(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    run(project)
+    add_row(project, "a", modules='["no_such_framework"]')
+    assert states(project)["a"][0] == "unavailable"
+    code, said = run(project)
+    assert (code, "no_such_framework" in said) == (runner.OK, True)
+    assert record_of(project, "a")["status"] == "ok"
+
+
+def test_versions_other_than_the_locked_ones_are_marked(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    (project.frameworks / "a.lock").write_text("numpy==1.0.0\n")
+    run(project)
+    differs = record_of(project, "a")["environment"]["differs"]
+    assert differs["numpy"]["locked"] == "1.0.0"
+    assert "other versions" in project.results_md.read_text()
+
+
+def test_a_python_without_ipykernel_is_an_error(project: Project, tmp_path: Path) -> None:
+    fill(project, {"a": "ok_record"})
+    venv.create(tmp_path / "bare")
+    with pytest.raises(UserError, match=r"has no ipykernel.*-m pip install ipykernel"):
+        run(project, python=tmp_path / "bare" / "bin" / "python")
+    with pytest.raises(UserError, match="--python sh is not a Python that works"):
+        run(project, python=Path("/bin/sh"))
+
+
+def test_bad_input_is_said_before_anything_is_done(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"pytorch": "ok_record"})
+    with pytest.raises(UserError, match="did you mean 'pytorch'"):
+        run(project, frameworks=("pytroch",))
+    with pytest.raises(UserError, match="nothing to run: no notebook for pytorch in imdb_gru"):
+        run(project, tasks=("imdb_gru",))
+    monkeypatch.setattr(machine, "accelerator", lambda: None)
+    with pytest.raises(UserError, match="--device gpu"):
+        run(project, device="gpu")
+    assert not project.results.exists()
+
+
+def test_the_outputs_of_the_first_row_are_saved(project: Project) -> None:
+    fill(project, {"a": "private_output", "b": "private_output"})
+    (project.notebooks / TASK / "b.ipynb").unlink()
+    add_row(project, "b")
+    file = project.frameworks / "b.toml"
+    file.write_text(file.read_text().replace('notebook = "b"', 'notebook = "a"'))
+    source = json.loads((project.notebooks / TASK / "a.ipynb").read_text())
+    run(project, frameworks=("b",), save_outputs=True)
+    assert json.loads((project.notebooks / TASK / "a.ipynb").read_text()) == source
+    said = run(project, frameworks=("a",))[1]
+    assert "\x1b" not in said  # no bar in a log
+    assert "Nothing to do" in run(project, save_outputs=True)[1]  # saves what there is already
+    saved = json.loads((project.notebooks / TASK / "a.ipynb").read_text())
+    assert saved["metadata"]["rosetta"]["framework"] == "a"
+    assert [each["id"] for each in saved["cells"]] == [each["id"] for each in source["cells"]]
+    assert saved["cells"][2]["outputs"][0]["text"][0] == "in notebooks/cifar10_cnn\n"
+    assert states(project)["a"] == ("ok", None)
+
+
+def test_a_row_runs_in_its_own_environment(project: Project) -> None:
+    """In a venv that borrows this one's packages, so that nothing is downloaded."""
+    fill(project, {"a": "ok_record"})
+    framework = registry.load(project)["a"]
+    folder = environments.folder(project, framework, "cpu")
+    venv.create(folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    borrowed = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "borrowed.pth").write_text("\n".join(borrowed))
+    stamp = environments._stamp(project, framework, "cpu")
+    (folder / environments.STAMP).write_text(json.dumps(stamp))
+    assert run(project, python=None)[0] == runner.OK
+    assert record_of(project, "a")["environment"]["here"] is False
+
+
+def test_data_that_could_be_had_now_make_a_run_on_stand_ins_stale(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"a": "ok_record"})
+    run(project)
+    (file,) = project.results.glob("*/*/*/a.json")
+    (project.data / "cifar10" / "dataset.json").unlink()
+    assert states(project)["a"] == ("ok", None)  # nothing says that the data would be others
+    fill(project, {})
+    file.write_text(file.read_text().replace('"data": "real"', '"data": "synthetic"'))
+    assert states(project)["a"][0] == "ok"
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project) -> None:
+    fill(project, {"a": "ok_record", "b": "endless_loop", "c": "ok_record"})
+    process = start(project)
+    for line in process.stdout:
+        if line.startswith("[2/3]"):
+            break
+    while not any("sleep" in each for each in living(project)):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == runner.INTERRUPTED
+    assert "Interrupted. What was finished is recorded" in said
+    assert living(project) == []
+    assert record_of(project, "a")["status"] == "ok"
+    assert not list(project.results.glob("*/*/*/[bc].*"))
+    assert "[ok]" in project.results_md.read_text()
+    fill(project, {"b": "ok_record"})
+    code, said = run(project)
+    assert (code, "3 notebooks, 2 to run, 1 up to date" in said) == (runner.OK, True)
+
+
+def test_two_runs_at_once_are_one_too_many(project: Project) -> None:
+    fill(project, {"a": "endless_loop"})
+    process = start(project)
+    for line in process.stdout:
+        if line.startswith("[1/1]"):
+            break
+    with pytest.raises(UserError, match="another run is going on in this repository"):
+        run(project)
+    process.send_signal(signal.SIGTERM)  # ends it as Ctrl-C does
+    process.communicate(timeout=30)
+    assert process.returncode == runner.INTERRUPTED
+    assert living(project) == []
+
+
+def test_a_terminal_shows_a_bar(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(project, {"a": "no_record"})
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    said = io.StringIO()
+    console = Console(file=said, force_terminal=True, width=120)
+    assert runner.run(project, options(), console) == runner.FAILED
+    assert "\x1b[" in said.getvalue()
+    assert "[1/1] cifar10_cnn a: failed: the notebook recorded nothing" in said.getvalue()
+
+
+def test_list_shows_every_cell(project: Project) -> None:
+    fill(project, {"a": "ok_record", "b": "ok_record"})
+    fill(project, {"b": "ok_record"}, task="imdb_gru")
+    said = io.StringIO()
+    runner.show_cells(project, options(), Console(file=said, width=100))
+    lines = [re.findall(r"[\w ]+", line) for line in said.getvalue().splitlines()]
+    words = [[word.strip() for word in line if word.strip()] for line in lines]
+    assert ["a", "never run", "no notebook"] in words
+    assert ["b", "never run", "never run"] in words
+
+
+def test_a_run_in_which_nothing_is_to_do_takes_no_time(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    run(project)
+    began = os.times().elapsed
+    process = start(project)
+    said, _ = process.communicate(timeout=30)
+    assert "Nothing to do" in said
+    assert os.times().elapsed - began < 6  # 2 s on idle cores is what the project promises
+
+
+def test_the_driver_is_light() -> None:
+    """What it need not import would be paid for with every notebook."""
+    code = "import sys, rosetta.driver; print([m for m in ('matplotlib', 'pandas', 'numpy', "
+    code += "'IPython', 'rich') if m in sys.modules])"
+    done = subprocess.run([HERE, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
