@@ -238,9 +238,10 @@ for task in ("cifar10_cnn", "imdb_gru"):
             digest.update(array.tobytes())
     x, batches = check.examples(task)
     digest.update(x.tobytes())
-small = {k: v.astype(np.float64) for k, v in weights.check_weights("imdb_gru").items()} losses =
-reference.train("imdb_gru", small, [(x[:4], y[:4]) for x, y in
-check.examples("imdb_gru")[1][:2]])[0] print(digest.hexdigest(), "%.9f %.9f" % tuple(losses))
+small = {k: v.astype(np.float64) for k, v in weights.check_weights("imdb_gru").items()}
+part = [(x[:4], y[:4]) for x, y in check.examples("imdb_gru")[1][:2]]
+losses = reference.train("imdb_gru", small, part)[0]
+print(digest.hexdigest(), "%.9f %.9f" % tuple(losses))
 """
 
 
