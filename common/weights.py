@@ -81,6 +81,7 @@ def _fill(spec, draw):
 def initial_weights(task, seed=0):
     """Return what training starts from: Glorot-uniform kernels and zero biases.
 
+    Each gate of the GRU is a kernel of its own, though they lie stacked in one array.
     For resnet50_features: what is published, or random where that is not on disk, as `weights_kind`
     says.
     """
@@ -93,7 +94,11 @@ def initial_weights(task, seed=0):
     random = np.random.RandomState(seed)
 
     def draw(name, shape):
-        return _glorot_uniform(random, shape) if len(shape) > 1 else np.zeros(shape, np.float32)
+        if len(shape) == 1:
+            return np.zeros(shape, np.float32)
+        gates = 3 if name.startswith("gru.") else 1
+        kernel = (shape[0] // gates,) + shape[1:]
+        return np.concatenate([_glorot_uniform(random, kernel) for _ in range(gates)])
 
     return _fill(SPECS[task], draw)
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ import psutil
 from rosetta.errors import UserError
 
 MATMUL_SIZE = 4096
-MATMUL_REPEATS = 5
+MATMUL_REPEATS = 4
+# How long a measured rate stands for the machine: cores may be lent to others in between.
+MATMUL_LASTS_SECONDS = 240
+# Below this part of the rate that a machine has shown before, something else is using its cores.
+BUSY = 0.8
 FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system")
 # Words of a processor's or accelerator's name that tell no two of them apart.
 EMPTY_WORDS = {"r", "tm", "c", "cpu", "gpu", "processor", "core", "cores", "with", "the", "nvidia"}
@@ -29,8 +34,8 @@ EMPTY_WORDS = {"r", "tm", "c", "cpu", "gpu", "processor", "core", "cores", "with
 MATMUL_SCRIPT = f"""
 import time
 import numpy as np
-random = np.random.RandomState(0)
-a, b = (random.rand({MATMUL_SIZE}, {MATMUL_SIZE}).astype(np.float32) for _ in range(2))
+rows = np.random.RandomState(0).rand(64, {MATMUL_SIZE}).astype(np.float32)
+a, b = (np.tile(rows, ({MATMUL_SIZE} // 64, 1)) for _ in range(2))
 product, seconds = a[:512] @ b, []
 for _ in range({MATMUL_REPEATS}):
     start = time.perf_counter()
@@ -88,6 +93,34 @@ def matmul_gflops() -> float:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"the matrix product could not be measured: {last}")
     return round(float(run.stdout), 1)
+
+
+class MatrixProduct:
+    """The matrix product of this machine, measured again every few minutes of a run.
+
+    A rate measured while something else used the cores would make every row look fast, so what
+    counts is the best that was seen in the run.
+    """
+
+    def __init__(self) -> None:
+        self.best: float | None = None
+        self.measured_at = -math.inf
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.measured_at > MATMUL_LASTS_SECONDS
+
+    def measure(self, before: float | None) -> str | None:
+        """Measure it; return a warning where it is far below `before`, an earlier run's rate."""
+        found = matmul_gflops()
+        self.best = max(found, self.best or 0.0)
+        self.measured_at = time.monotonic()
+        known = max(self.best, before or 0.0)
+        if found >= BUSY * known:
+            return None
+        return (
+            f"something else is using this machine: its matrix product gives {found:.0f} GFLOP/s, "
+            f"{known:.0f} before; the speeds measured now are too low"
+        )
 
 
 @cache

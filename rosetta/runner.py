@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,7 @@ class Run:
     ) -> Iterator[State]:
         """Execute cells one by one, record each, and yield their states."""
         pythons = self._pythons([cell.framework for cell in cells])
-        if any(isinstance(python, here.Python) for python in pythons.values()):
-            self._measure_machine()
+        product = machine.MatrixProduct()
         with self.display.bar(len(cells)), self.times.spent_on("runs"):
             for number, cell in enumerate(cells, start=1):
                 python = pythons[cell.framework.name]
@@ -223,18 +223,34 @@ class Run:
                 if isinstance(python, Unavailable):
                     state = self._unavailable(look, cell, data[cell.task], python)
                 else:
+                    self._measure_machine(product)
                     self.display.begin(title)
                     state = self._execute_one(look, cell, data[cell.task], python)
                 self.display.done(f"{title}: {_summary(state)}", STYLES.get(state.state))
                 report.update(self.project, with_plots=False)
                 yield state
 
-    def _measure_machine(self) -> None:
+    def _measure_machine(self, product: machine.MatrixProduct) -> None:
         """Measure the matrix product that speeds are compared with; a smoke run has none."""
-        if self.setting.profile != "smoke":
-            self.display.log("measuring the matrix product of this machine")
-            with self.times.spent_on("runs"), self.display.busy("Matrix product"):
-                self.setting.machine["matmul_gflops"] = machine.matmul_gflops()
+        if self.setting.profile == "smoke" or not product.is_due():
+            return
+        with self.display.busy("Matrix product"):
+            warning = product.measure(self._fastest_before)
+        self.setting.machine["matmul_gflops"] = product.best
+        self.display.log(f"matrix product of this machine: {product.best:.0f} GFLOP/s")
+        if warning:
+            self.display.line(f"  {warning}", style="yellow")
+
+    @cached_property
+    def _fastest_before(self) -> float | None:
+        """The best matrix product among the records of this machine."""
+        found = [record["machine"] for record in records.read_all(self.project)[0]]
+        rates = [
+            each["matmul_gflops"]
+            for each in found
+            if each["name"] == self.setting.machine["name"] and each.get("matmul_gflops")
+        ]
+        return max(rates, default=None)
 
     def _pythons(self, frameworks: Sequence[Framework]) -> dict[str, here.Python | Unavailable]:
         """Return the interpreter of each row, environments built first, or why it has none."""

@@ -101,6 +101,9 @@ def test_initial_weights_have_glorot_kernels_and_zero_biases():
     assert 0.95 * limit < np.abs(start["conv1.weight"]).max() <= limit
     assert all(not array.any() for name, array in start.items() if name.endswith("bias"))
     assert all(array.dtype == np.float32 for array in start.values())
+    gates = weights.initial_weights("imdb_gru", seed=0)["gru.weight_hh_l0"].reshape(3, 100, 100)
+    limit = np.sqrt(6 / (100 + 100))
+    assert all(0.99 * limit < np.abs(gate).max() <= limit for gate in gates)
     other = weights.initial_weights("cifar10_cnn", seed=1)
     assert not np.array_equal(start["fc2.weight"], other["fc2.weight"])
 

@@ -89,3 +89,18 @@ def test_the_matrix_product_is_measured(monkeypatch: pytest.MonkeyPatch) -> None
     smaller = machine.MATMUL_SCRIPT.replace(str(machine.MATMUL_SIZE), "512")
     monkeypatch.setattr(machine, "MATMUL_SCRIPT", smaller)
     assert 0.1 < machine.matmul_gflops() < 1e5
+
+
+def test_a_rate_far_below_an_earlier_one_is_said_and_the_best_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = iter([60.0, 200.0, 190.0, 90.0])
+    monkeypatch.setattr(machine, "matmul_gflops", lambda: next(rates))
+    product = machine.MatrixProduct()
+    assert product.is_due()
+    assert "60 GFLOP/s, 198 before" in (product.measure(before=198.0) or "")
+    assert not product.is_due()
+    assert product.measure(before=198.0) is None
+    assert product.measure(before=None) is None
+    assert "90 GFLOP/s, 200 before" in (product.measure(before=None) or "")
+    assert product.best == 200.0

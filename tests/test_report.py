@@ -210,6 +210,15 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert not report.write(project) and readme.read_text() == text
 
 
+def test_the_readme_shows_no_smoke_run(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    records.write(project, a_record(profile="smoke"))
+    report.write(project)
+    assert "No records are kept here yet" in readme.read_text()
+
+
 def test_a_readme_without_marks_is_left_alone(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     readme = project.root / "README.md"
