@@ -232,9 +232,13 @@ def uv_settings() -> dict[str, str]:
     return environment
 
 
+_finding_uv = threading.Lock()
+
+
 def uv_executable() -> str:
     """Return the path of uv: from its PyPI package, or (in conda) from the PATH."""
-    with contextlib.suppress(ImportError, FileNotFoundError):
+    # It asks sysconfig, which before Python 3.13 answers None while another thread makes it ready.
+    with _finding_uv, contextlib.suppress(ImportError, FileNotFoundError):
         import uv
 
         return uv.find_uv_bin()

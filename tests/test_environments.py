@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -256,6 +258,22 @@ def test_takes_uv_from_the_path_where_its_package_has_none(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="pip install uv"):
         environments.uv_executable()
+
+
+@pytest.mark.skipif(not hasattr(sysconfig, "_init_posix"), reason="sysconfig is made otherwise")
+def test_two_threads_may_look_for_uv_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = sysconfig._init_posix
+
+    def slowly(variables: dict[str, object]) -> None:
+        time.sleep(0.2)
+        make(variables)
+
+    monkeypatch.setattr(sysconfig, "_init_posix", slowly)
+    monkeypatch.setattr(sysconfig, "_CONFIG_VARS", None)
+    monkeypatch.setattr(sysconfig, "_CONFIG_VARS_INITIALIZED", False, raising=False)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: environments.uv_executable(), range(4)))
+    assert len(set(found)) == 1
 
 
 def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
