@@ -334,7 +334,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = commands.main(arguments, prog_name="python run_all.py", standalone_mode=False)
         return int(code or 0)
     except click.UsageError as error:
-        return _complain(error.format_message())
+        message = error.format_message()
+        if "unexpected extra argument" in message:
+            message += ": give several names with commas, as in --framework pytorch,cntk"
+        return _complain(message)
     except UserError as error:
         return _complain(str(error))
     except BrokenPipeError:  # as in 'run_all.py list | head': nobody reads on

@@ -366,17 +366,15 @@ class Run:
         records.write(self.project, record)
 
     def _save_outputs(self, cells: Sequence[Cell]) -> None:
-        """Write outputs into notebooks/: those of the first row that uses a notebook."""
-        first: dict[str, str] = {}
-        for framework in registry.load(self.project).values():
-            first.setdefault(framework.notebook or "", framework.name)
+        """Write outputs into notebooks/: of several rows of one, those of the row that says so."""
+        rows = sorted(registry.load(self.project).values(), key=lambda row: not row.outputs)
+        shown: dict[str | None, str] = {}
+        for framework in rows:
+            shown.setdefault(framework.notebook, framework.name)
         look = Look(self.project, self.setting)
         for cell in cells:
             executed = look.path(cell).with_suffix(".ipynb")
-            if (
-                first[cell.framework.notebook or ""] != cell.framework.name
-                or not executed.is_file()
-            ):
+            if shown[cell.framework.notebook] != cell.framework.name or not executed.is_file():
                 continue
             source = json.loads(cell.notebook.read_text(encoding="utf-8"))
             run = json.loads(executed.read_text(encoding="utf-8"))

@@ -96,6 +96,11 @@ def test_here_is_the_python_that_the_user_started(
         ("run --framework alpha,bata", "unknown framework 'bata': did you mean 'beta'?"),
         ("--profile fulll", "unknown profile 'fulll': did you mean 'full'?"),
         ("--device cuda", "unknown device 'cuda': there is auto, cpu, gpu"),
+        (
+            "--framework alpha beta",
+            "Got unexpected extra argument (beta): give several names with commas, "
+            "as in --framework pytorch,cntk",
+        ),
         ("--frce", "No such option '--frce'. Did you mean '--force'?"),
         ("--framework ,", "nothing selected: name a framework, or leave the option out"),
         ("--repeats 0", "--repeats must be from 1 to 1,000"),

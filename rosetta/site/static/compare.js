@@ -164,7 +164,7 @@ function drawParts(cells, groups) {
 function drawPart(cell, [first, last], part) {
   const source = cell.firstElementChild.cloneNode(true);
   const lines = [...source.querySelectorAll(".l")];
-  source.querySelector("button").text = source.querySelector("code").textContent;
+  source.querySelector("button").dataset.text = source.querySelector("code").textContent;
   if (part) source.querySelector("button").remove();
   while (last > first && !lines[last - 1].textContent.trim()) last -= 1;
   lines.forEach((line, index) => { if (index < first || index >= last) line.remove(); });

@@ -1,4 +1,4 @@
-// Copy buttons: each copies the code beside it, as it stands in the notebook; `text` says what else.
+// Copy buttons: each copies the code beside it, as it stands in the notebook; data-text says what else.
 "use strict";
 
 const said = document.getElementById("said");
@@ -33,6 +33,6 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
   button.dataset.words ||= button.textContent;
-  const text = button.text ?? button.parentElement.querySelector("code").textContent;
+  const text = button.dataset.text ?? button.parentElement.querySelector("code").textContent;
   copyFrom(button, text.replace(/\n$/, ""));
 });
