@@ -23,18 +23,12 @@ KEYS: dict[str, type] = {
     "environment": str,
     "build": str,
     "modules": list,
-    "outputs": bool,
     "packages": dict,
     "variables": dict,
     "parameters": dict,
     "facts": dict,
 }
-KINDS = {
-    "str": "a string",
-    "list": "a list of strings",
-    "dict": "a table",
-    "bool": "true or false",
-}
+KINDS = {"str": "a string", "list": "a list of strings", "dict": "a table"}
 PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
@@ -50,7 +44,6 @@ class Framework:
     environment: str = ""
     build: str | None = None
     modules: tuple[str, ...] = ()
-    outputs: bool = False  # of several rows of a notebook, the one whose outputs stand in it
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by device: cpu, gpu
     cuda: str | None = None  # which CUDA the gpu packages are for
     gigabytes: Mapping[str, float] = field(default_factory=dict)  # installed, by device
@@ -173,7 +166,6 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         environment=environment,
         build=owner.get("build"),
         modules=tuple(row.get("modules", ())),
-        outputs=row.get("outputs", False),
         packages={key: tuple(packages[key]) for key in ("cpu", "gpu") if key in packages},
         cuda=packages.get("cuda"),
         gigabytes=packages.get("gigabytes", {}),

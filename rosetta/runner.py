@@ -366,10 +366,9 @@ class Run:
         records.write(self.project, record)
 
     def _save_outputs(self, cells: Sequence[Cell]) -> None:
-        """Write outputs into notebooks/: of several rows of one, those of the row that says so."""
-        rows = sorted(registry.load(self.project).values(), key=lambda row: not row.outputs)
+        """Write outputs into notebooks/: those of the first row that uses a notebook."""
         shown: dict[str | None, str] = {}
-        for framework in rows:
+        for framework in registry.load(self.project).values():
             shown.setdefault(framework.notebook, framework.name)
         look = Look(self.project, self.setting)
         for cell in cells:
