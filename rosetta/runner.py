@@ -366,9 +366,10 @@ class Run:
         records.write(self.project, record)
 
     def _save_outputs(self, cells: Sequence[Cell]) -> None:
-        """Write outputs into notebooks/: those of the first row that uses a notebook."""
+        """Write outputs into notebooks/: those of the row that runs a notebook as it stands."""
         shown: dict[str | None, str] = {}
-        for framework in registry.load(self.project).values():
+        rows = registry.load(self.project).values()
+        for framework in sorted(rows, key=lambda row: bool(row.parameters)):
             shown.setdefault(framework.notebook, framework.name)
         look = Look(self.project, self.setting)
         for cell in cells:

@@ -172,14 +172,16 @@ def test_bad_input_is_said_before_anything_is_done(
     assert not project.results.exists()
 
 
-def test_the_outputs_of_the_first_row_are_saved(project: Project) -> None:
+def test_the_outputs_of_the_row_without_parameters_are_saved(project: Project) -> None:
     fill(project, {"a": "private_output", "b": "private_output"})
     (project.notebooks / TASK / "b.ipynb").unlink()
     add_row(project, "b")
     file = project.frameworks / "b.toml"
     file.write_text(file.read_text().replace('notebook = "b"', 'notebook = "a"'))
+    file = project.frameworks / "0.toml"  # sorts before the others
+    file.write_text(file.with_name("b.toml").read_text() + "\n[parameters]\nseed = 1\n")
     source = json.loads((project.notebooks / TASK / "a.ipynb").read_text())
-    run(project, frameworks=("b",), save_outputs=True)
+    run(project, frameworks=("0", "b"), save_outputs=True)
     assert json.loads((project.notebooks / TASK / "a.ipynb").read_text()) == source
     said = run(project, frameworks=("a",))[1]
     assert "\x1b" not in said  # no bar in a log
