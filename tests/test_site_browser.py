@@ -19,9 +19,6 @@ if CHROMIUM is None:
         "no Chromium on the PATH: install the package 'chromium' to test the site in a browser",
         allow_module_level=True,
     )
-if not os.environ.get("ROSETTA_BROWSER"):
-    # Not yet steady on a machine that does other work beside.
-    pytest.skip("set ROSETTA_BROWSER=1 to test the site in a browser", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.base", reason="the axe package is not installed")
 
