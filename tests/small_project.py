@@ -61,6 +61,11 @@ def surroundings(project: Project) -> dict[str, str]:
     return {**os.environ, "ROSETTA_ROOT": str(project.root), "PYTHONPATH": str(ROOT)}
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does that starts the tests in the background: SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
     """Start a run in a process of its own."""
     return subprocess.Popen(
@@ -70,8 +75,7 @@ def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # What starts the tests in the background has it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_ctrl_c,
     )
 
 

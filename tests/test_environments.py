@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_project import heed_ctrl_c
 
 from rosetta import environments
 from rosetta.errors import Unavailable, UserError
@@ -215,7 +216,10 @@ def building(project: Project, tiny: Framework) -> Iterator[subprocess.Popen[byt
         "environments.ensure_many(project, rows, 'cpu', print)\n"
     )
     repository = Path(__file__).parent.parent
-    with subprocess.Popen([sys.executable, "-c", code], cwd=repository, stderr=-3) as process:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, cwd=repository, stderr=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
+    ) as process:
         log = project.state / "logs" / "env-tiny.log"
         until(lambda: log.exists() and "started" in log.read_text())
         yield process
