@@ -358,6 +358,8 @@ class Report:
             for name, values in columns.items()
             if len(values) > 1
         ]
+        if agreement and group.task in WITH_DROPOUT:
+            agreement.append("each row draws dropout masks of its own: the curves of training part")
         return {"columns": list(columns), "rows": rows, "agreement": agreement}
 
     # --- plots ----------------------------------------------------------------------------------

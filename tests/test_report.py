@@ -108,7 +108,8 @@ def test_the_first_losses_of_all_rows_are_compared(project: Project) -> None:
     records.write(project, a_record())
     records.write(project, a_record(framework="other", check_losses=[2.50001, 2.0]))
     text = text_of(project)
-    assert "on the first batch of the check the rows differ by at most 4e-06 of it." in text
+    assert "on the first batch of the check the rows differ by at most 4e-06 of it; " in text
+    assert "each row draws dropout masks of its own" in text
     assert "| Row other | 2.50001 |" in text  # dropout: the first loss of training says nothing
 
 
