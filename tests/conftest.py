@@ -1,5 +1,6 @@
 """Small projects, packages and processes for the tests to work with."""
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from rosetta.project import Project
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Beside other tests, NumPy's threads would wait for one another in busy loops.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture
