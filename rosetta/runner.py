@@ -131,6 +131,7 @@ class Run:
             checked = [look.state(each.cell, data[each.cell.task]) for each in todo]
             results |= {_place(each.cell): each for each in checked}
             todo = self._todo(checked)
+            self._say_what_stands_in([each.cell.task for each in todo], data)
             for state in self._execute(look, [each.cell for each in todo], data):
                 results[_place(state.cell)] = state
         if self.options.save_outputs:
@@ -200,7 +201,12 @@ class Run:
             data: dict[str, dict[str, Any]] = datasets.ensure(
                 self.project, tasks, self.options.mirror, self.display.log, progress
             )
-        for task in tasks:
+        return data
+
+    def _say_what_stands_in(
+        self, tasks: Sequence[str], data: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        for task in dict.fromkeys(tasks):
             said = [
                 *(["synthetic data"] if data[task]["data"] == "synthetic" else []),
                 *(["random weights"] if data[task]["weights"] == "random" else []),
@@ -208,7 +214,6 @@ class Run:
             if said:
                 reason = f": {data[task]['reason']}" if data[task]["reason"] else ""
                 self.display.line(f"{task} runs on {' and '.join(said)}{reason}", style="yellow")
-        return data
 
     def _execute(
         self, look: Look, cells: Sequence[Cell], data: Mapping[str, Mapping[str, Any]]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ import pytest
 from rich.console import Console
 from small_project import HERE, TASK, add_row, fill, living, options, record_of, start
 
-from rosetta import environments, machine, records, registry, runner
+from rosetta import datasets, environments, machine, records, registry, runner
 from rosetta.errors import UserError
 from rosetta.project import Project
 
@@ -210,17 +211,46 @@ def test_a_row_runs_in_its_own_environment(project: Project) -> None:
     assert record_of(project, "a")["environment"]["here"] is False
 
 
-def test_data_that_could_be_had_now_make_a_run_on_stand_ins_stale(
+def test_stand_ins_replace_nothing_but_real_data_replace_stand_ins(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, each in datasets.DATASETS.items():
+        nowhere = replace(each, url=f"http://127.0.0.1:9/{each.file}")
+        monkeypatch.setitem(datasets.DATASETS, name, nowhere)
     fill(project, {"a": "ok_record"})
     run(project)
-    (file,) = project.results.glob("*/*/*/a.json")
+    real = record_of(project, "a")
     (project.data / "cifar10" / "dataset.json").unlink()
     assert states(project)["a"] == ("ok", None)  # nothing says that the data would be others
+    assert datasets.ensure(project, [TASK], None, print)[TASK]["data"] == "synthetic"
+    assert states(project)["a"] == ("ok", None)
+    assert "Nothing to do" in run(project)[1]
+    assert record_of(project, "a") == real
+
+    said = run(project, force=True)[1]
+    assert f"{TASK} runs on synthetic data: CIFAR-10: 127.0.0.1 could not be reached" in said
     fill(project, {})
+    (file,) = project.results.glob("*/*/*/a.json")  # the notebook says "real" whatever it had
     file.write_text(file.read_text().replace('"data": "real"', '"data": "synthetic"'))
-    assert states(project)["a"][0] == "ok"
+    assert states(project)["a"] == ("stale", "changed since: the data")
+
+
+def test_what_stands_in_is_said_of_what_runs_only(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that may be had by now are asked for; where they are not, nothing runs."""
+    weights = datasets.DATASETS["resnet50"]
+    nowhere = replace(weights, url="http://127.0.0.1:9/resnet50")
+    monkeypatch.setitem(datasets.DATASETS, "resnet50", nowhere)
+    fill(project, {"a": "ok_record"}, task="resnet50_features")
+    (project.data / "resnet50" / "dataset.json").unlink()
+    assert "resnet50_features runs on random weights" in run(project)[1]
+    (file,) = project.results.glob("*/*/*/a.json")
+    file.write_text(file.read_text().replace('"initial"', '"random"'))
+    (project.state / "unreachable.json").unlink()  # as after an hour
+    said = run(project)[1]
+    assert "1 to run" in said and "random ones stand in" in said
+    assert "runs on" not in said and "Nothing to do" in said
 
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project) -> None:
