@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from rosetta.registry import TASKS
 SCHEMA = 1
 STATUSES = ("ok", "failed", "unavailable")
 MEDIA_TYPE = "application/vnd.rosetta.record+json"
+# What stands in for data and weights that cannot be had, in words.
+STAND_INS = {("data", "synthetic"): "synthetic data", ("weights", "random"): "random weights"}
 
 Record = dict[str, Any]
 
@@ -89,6 +91,11 @@ def read_all(project: Project) -> tuple[list[Record], list[BrokenRecordError]]:
             if record is not None:
                 found.append(record)
     return found, broken
+
+
+def stand_ins(found: Mapping[str, Any]) -> list[str]:
+    """Return what stands in for the real, in words; `found` is a record, or {"data", "weights"}."""
+    return [words for (name, value), words in STAND_INS.items() if found[name] == value]
 
 
 def write(project: Project, record: Record) -> Path:

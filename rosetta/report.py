@@ -81,6 +81,17 @@ class Group:
     def ok(self) -> list[Record]:
         return [record for record in self.records if record["status"] == "ok"]
 
+    @property
+    def stand_ins(self) -> list[str]:
+        """What stands in for the real data and weights in every record that is ok."""
+        found = [records.stand_ins(record) for record in self.ok]
+        known = records.STAND_INS.values()
+        return [words for words in known if found and all(words in each for each in found)]
+
+    def own_stand_ins(self, record: Record) -> list[str]:
+        """What stands in for them in a record, but not in every other one."""
+        return [each for each in records.stand_ins(record) if each not in self.stand_ins]
+
 
 class Report:
     """What results.md says, from the records and from what the repository holds now."""
@@ -165,7 +176,10 @@ class Report:
             return "\nNo records are kept here yet: `python run_all.py` makes yours.\n\n"
         machine, profile = max(sorted(set(where)), key=where.count)
         tasks = {group.task: group for group in self.groups(machine, profile)}
-        heads = [f"{_unit(group)}/s, {task}" for task, group in tasks.items()]
+        heads = [
+            ", ".join([f"{_unit(group)}/s", task, *group.stand_ins])
+            for task, group in tasks.items()
+        ]
         lines = [
             f"\nProfile `{profile}` on {_machine_title(tasks[min(tasks)].records[0]['machine'])}:"
             " examples per second in training, of the ResNet-50 in inference; in brackets the "
@@ -191,8 +205,9 @@ class Report:
             and each["status"] == "ok"
             and each["data"] == "real"
         ]
-        accuracy = f" ({_percent(full[0])})" if full and full[0] is not None else ""
-        return _number(_speed(record)) + accuracy
+        marks = [_percent(full[0])] if full and full[0] is not None else []
+        marks += group.own_stand_ins(record)
+        return _number(_speed(record)) + (f" ({', '.join(marks)})" if marks else "")
 
     def title(self, name: str) -> str:
         framework: Framework | None = self.frameworks.get(name)
@@ -541,11 +556,8 @@ def _relative_difference(values: Sequence[float]) -> float:
 
 def _state(record: Record) -> str:
     """Return the status and what keeps its figures from being those of the task."""
-    marks = [record["status"]]
-    if record["status"] == "ok":
-        marks += ["synthetic data"] if record["data"] == "synthetic" else []
-        marks += ["random weights"] if record["weights"] == "random" else []
-    return ", ".join(marks)
+    marks = records.stand_ins(record) if record["status"] == "ok" else []
+    return ", ".join([record["status"], *marks])
 
 
 def _machine_title(machine: Mapping[str, Any]) -> str:

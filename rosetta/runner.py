@@ -161,7 +161,7 @@ class Run:
         record = state.record
         if self.options.force or state.state != "ok" or record is None:
             return False
-        if fetchable and (record["data"] == "synthetic" or record["weights"] == "random"):
+        if fetchable and records.stand_ins(record):
             return False
         return int(record.get("repeats", 1)) >= self.setting.repeats
 
@@ -207,10 +207,7 @@ class Run:
         self, tasks: Sequence[str], data: Mapping[str, Mapping[str, Any]]
     ) -> None:
         for task in dict.fromkeys(tasks):
-            said = [
-                *(["synthetic data"] if data[task]["data"] == "synthetic" else []),
-                *(["random weights"] if data[task]["weights"] == "random" else []),
-            ]
+            said = records.stand_ins(data[task])
             if said:
                 reason = f": {data[task]['reason']}" if data[task]["reason"] else ""
                 self.display.line(f"{task} runs on {' and '.join(said)}{reason}", style="yellow")

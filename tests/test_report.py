@@ -211,6 +211,20 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert not report.write(project) and readme.read_text() == text
 
 
+def test_the_readme_says_what_stands_in(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    records.write(project, a_record(data="synthetic", weights="random"))
+    report.write(project)
+    assert "| | pictures/s, cifar10_cnn, synthetic data, random weights |" in readme.read_text()
+    records.write(project, a_record(framework="other", weights="random"))
+    report.write(project)
+    text = readme.read_text()
+    assert "| | pictures/s, cifar10_cnn, random weights |" in text
+    assert "| Row row | 400 (synthetic data) |" in text and "| Row other | 400 |" in text
+
+
 def test_the_readme_shows_no_smoke_run(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     readme = project.root / "README.md"

@@ -91,9 +91,14 @@ def test_outputs_are_those_of_the_run_and_pictures_are_files(site: Path) -> None
     assert picture and (site / picture[1]).is_file()
 
 
-def test_outputs_of_other_code_are_not_shown(project: Project, tmp_path: Path) -> None:
+def _copy(project: Project, tmp_path: Path) -> Project:
     other = Project(tmp_path / "project")
     shutil.copytree(project.root, other.root, symlinks=True, ignore=shutil.ignore_patterns("site"))
+    return other
+
+
+def test_outputs_of_other_code_are_not_shown(project: Project, tmp_path: Path) -> None:
+    other = _copy(project, tmp_path)
     (file,) = other.results.glob("machine-1/quick/cifar10_cnn/flax.ipynb")
     notebook = json.loads(file.read_text())
     notebook["cells"][-1]["source"] = "something_else()"
@@ -102,6 +107,19 @@ def test_outputs_of_other_code_are_not_shown(project: Project, tmp_path: Path) -
     text = (other.root / "site" / "cifar10_cnn.html").read_text()
     assert "JAX (Flax NNX) with 2 threads" not in text
     assert "PyTorch with 2 threads" in text
+
+
+def test_the_first_page_says_what_stands_in(project: Project, tmp_path: Path) -> None:
+    other = _copy(project, tmp_path)
+    for file in other.results.glob("machine-1/quick/cifar10_cnn/*.json"):
+        text = file.read_text().replace('"weights": "initial"', '"weights": "random"')
+        if file.stem == "flax":
+            text = text.replace('"data": "real"', '"data": "synthetic"')
+        file.write_text(text)
+    build(other, other.root / "site", lambda line: None)
+    first = (other.root / "site" / "index.html").read_text()
+    assert '<th scope="col">VGG-style CNN on CIFAR-10, random weights</th>' in first
+    assert first.count("synthetic data") == 1  # beside the speed of the row
 
 
 def test_failures_stand_in_the_results_with_their_reason(site: Path) -> None:

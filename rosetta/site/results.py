@@ -49,13 +49,14 @@ def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
     """Return the speeds of all rows on one machine in one profile: the newest with the most."""
     groups = report.groups()
     if not groups:
-        return {"groups": {}, "speeds": {}}
+        return {"groups": {}, "stand_ins": {}, "speeds": {}}
     chosen = max(groups, key=lambda each: (each.profile != "smoke", len(each.ok), _newest(each)))
     mine = {group.task: group for group in report.groups(chosen.machine, chosen.profile)}
     return {
         "machine": report.machine(chosen.machine),
         "profile": chosen.profile,
         "groups": mine,
+        "stand_ins": {task: group.stand_ins for task, group in mine.items()},
         "speeds": {task: _speeds(group, rows) for task, group in mine.items()},
     }
 
@@ -80,6 +81,7 @@ def _speeds(group: Group, rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             "share": (speed(record) or 0.0) / (fastest or 1.0),
             "unit": record.get("unit", "examples"),
             "status": record["status"],
+            "stand_ins": group.own_stand_ins(record),
         }
         for record in group.records
         if record["framework"] in rows
