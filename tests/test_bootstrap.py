@@ -60,10 +60,17 @@ def started(checkout: Path, kept: Path) -> Path:
     if kept.exists():
         shutil.copytree(kept, checkout / ".venv", symlinks=True)
     else:
-        code, lines, _ = start(checkout)
-        assert code == 7 and lines[-1] == "tiny 1.5 True"
-        shutil.copytree(checkout / ".venv", kept, symlinks=True)
+        first_start(checkout, kept)
     return checkout
+
+
+def first_start(checkout: Path, kept: Path, *arguments: str) -> list[str]:
+    """Start for the first time, keep the .venv that this makes, and return what was said."""
+    code, lines, _ = start(checkout, *arguments)
+    assert code == 7 and lines[-1] == " ".join(["tiny 1.5", *arguments, "True"])
+    if not kept.exists():
+        shutil.copytree(checkout / ".venv", kept, symlinks=True)
+    return lines
 
 
 def start(root: Path, *arguments: str, python: Path | None = None) -> tuple[int, list[str], str]:
@@ -74,11 +81,10 @@ def start(root: Path, *arguments: str, python: Path | None = None) -> tuple[int,
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
-def test_a_first_start_mends_what_a_killed_one_left(checkout: Path) -> None:
+def test_a_first_start_mends_what_a_killed_one_left(checkout: Path, kept: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to("/gone")
-    code, lines, _ = start(checkout, "list", "--force")
-    assert code == 7 and lines[-1] == "tiny 1.5 list --force True"
+    lines = first_start(checkout, kept, "list", "--force")
     assert lines[0].startswith("First start: making .venv") and "ready" in lines[1]
 
 

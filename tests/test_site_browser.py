@@ -33,7 +33,7 @@ MEASURE = """() => new Promise((resolve) => {
     for (const entry of list.getEntries()) moved += entry.value;
   }).observe({ type: "layout-shift", buffered: true });
   const { domComplete } = performance.getEntriesByType("navigation")[0];
-  setTimeout(() => resolve({ seconds: domComplete / 1000, moved }), 200);
+  setTimeout(() => resolve({ seconds: domComplete / 1000, moved }), 100);
 })"""
 
 
