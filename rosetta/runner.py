@@ -183,8 +183,11 @@ class Run:
         for text in datasets.plan(self.project, {each.cell.task for each in todo}):
             line(f"  will fetch {text}")
         for task in dict.fromkeys(each.cell.task for each in todo):
-            names = [each.cell.framework.name for each in todo if each.cell.task == task]
-            line(f"  will run {task}: {', '.join(names)}")
+            mine = [each for each in todo if each.cell.task == task]
+            names = ", ".join(each.cell.framework.name for each in mine)
+            # What is up to date but for a stand-in runs again only if the real thing is found.
+            again = all(self._up_to_date(each, False) for each in mine)
+            line(f"  will run {task}{' if its real data can be had' if again else ''}: {names}")
         for text in self._missing([each.cell.framework for each in todo]):
             line(f"  cannot run {text}", style="yellow")
 
