@@ -183,7 +183,7 @@ mirror_option = click.option(
 @click.option("--python", metavar="PATH", help="Like --here, with another Python.")
 def run(here: bool, python: str | None, **chosen: Any) -> int:
     """Run what has changed, then write results.md (the default)."""
-    from rosetta import runner
+    from rosetta.runs import runner
 
     return runner.run(Project.here(), Options(python=_interpreter(here, python), **chosen))
 
@@ -209,7 +209,7 @@ def _interpreter(here: bool, python: str | None) -> Path | None:
 @device_option
 def list_(**chosen: Any) -> None:
     """Show the matrix with the state of each cell."""
-    from rosetta import runner
+    from rosetta.runs import runner
 
     runner.show_cells(Project.here(), Options(**chosen))
 
@@ -220,21 +220,21 @@ def list_(**chosen: Any) -> None:
 @click.option("--jupyter", is_flag=True, help="Offer them as kernels in JupyterLab.")
 def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
     """Build environments ('all' for every one)."""
-    from rosetta import environments
-    from rosetta.machine import choose_device
+    from rosetta.environments import build
+    from rosetta.runs.machine import choose_device
 
     project, rows = Project.here(), _rows(names)
     device = choose_device(device)
-    plan = environments.plan(project, rows, device)
+    plan = build.plan(project, rows, device)
     for line in ["Environments to build:", *(f"  {line}" for line in plan)] if plan else []:
         _say(line)
-    built = environments.ensure_many(project, rows, device, _say)
+    built = build.ensure_many(project, rows, device, _say)
     for row in rows:
         outcome = built[row.name]
         if isinstance(outcome, Unavailable):
             _say(f"{row.name}: {outcome}")
         elif jupyter:
-            environments.register_kernel(project, row, device)
+            build.register_kernel(project, row, device)
             _say(f"{row.name}: JupyterLab offers it as 'Rosetta: {row.title}'")
         else:
             _say(f"{row.name}: {project.relative(outcome)}")
@@ -245,7 +245,7 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
 @mirror_option
 def data(mirror: str | None) -> int:
     """Fetch and convert the data sets of all tasks."""
-    from rosetta import datasets
+    from rosetta.data import datasets
 
     found = datasets.ensure(Project.here(), TASKS, mirror, _say, retry=True)
     for task, outcome in found.items():
@@ -259,11 +259,11 @@ def data(mirror: str | None) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def lock(names: tuple[str, ...]) -> int:
     """Write the exact versions of environments: NAME.lock."""
-    from rosetta import environments
+    from rosetta.environments import build
 
     project = Project.here()
     for row in {row.environment: row for row in _rows(names)}.values():
-        _say(project.relative(environments.lock(project, row, _say)))
+        _say(project.relative(build.lock(project, row, _say)))
     return 0
 
 
@@ -299,7 +299,7 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
 @commands.command()
 def report() -> None:
     """Write results.md from the records alone."""
-    from rosetta import report
+    from rosetta.results import report
 
     report.write(Project.here())
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from small_project import ROOT, a_record
 
-from rosetta import records, registry
+from rosetta import registry
 from rosetta.project import Project
+from rosetta.results import records
 
 ROWS = ("pytorch", "flax", "keras-jax")
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from rosetta import bootstrap, cli, datasets, environments, machine, report, runner
+from rosetta import bootstrap, cli
+from rosetta.data import datasets
+from rosetta.environments import build
 from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.project import Project
+from rosetta.results import report
+from rosetta.runs import machine, runner
 
 ROOT = Path(__file__).parent.parent
 ROW = 'title = "Alpha"\nnotebook = "alpha"\npython = "3.11"\n[packages]\ncpu = ["alpha"]\n'
@@ -229,7 +233,7 @@ def built(monkeypatch: pytest.MonkeyPatch, project: Project) -> list[str]:
         found = {"alpha": project.environments / "alpha", "beta": Unavailable("needs Python 3.6")}
         return {row.name: found[row.name] for row in rows}
 
-    monkeypatch.setattr(environments, "ensure_many", ensure_many)
+    monkeypatch.setattr(build, "ensure_many", ensure_many)
     monkeypatch.setattr(machine, "choose_device", lambda device: "cpu")
     return names
 
@@ -291,7 +295,7 @@ def test_lock_writes_each_environment_once(
         seen.append(row.environment)
         return project.frameworks / f"{row.environment}.lock"
 
-    monkeypatch.setattr(environments, "lock", lock)
+    monkeypatch.setattr(build, "lock", lock)
     assert cli.main(["lock", "alpha", "gamma"]) == 0
     assert seen == ["alpha"]
     assert capsys.readouterr().out == "frameworks/alpha.lock\n"

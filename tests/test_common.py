@@ -259,11 +259,11 @@ def probe(python: Path) -> str:
 @pytest.mark.notebooks
 @pytest.mark.parametrize(("version", "numpy"), OLD_AND_NEW)
 def test_old_and_new_pythons_compute_the_same(version, numpy, tmp_path):
-    from rosetta import environments
+    from rosetta.environments import build
 
     try:
-        python = environments.find_python(version)
-    except environments.Unavailable as missing:
+        python = build.find_python(version)
+    except build.Unavailable as missing:
         pytest.skip(str(missing))
     uv = Path(sys.executable).with_name("uv")
     subprocess.run([uv, "venv", "-q", "--python", python, tmp_path / "env"], check=True)

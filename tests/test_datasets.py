@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.weights import SPECS
-from rosetta import convert, datasets, download, synthetic
-from rosetta.download import Damaged, Unreachable
+from rosetta.data import convert, datasets, download, synthetic
+from rosetta.data.download import Damaged, Unreachable
 from rosetta.errors import UserError
 from rosetta.project import Project
 

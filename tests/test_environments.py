@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_project import heed_ctrl_c
 
-from rosetta import environments
+from rosetta.environments import build
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Framework, load
@@ -35,8 +35,8 @@ def tiny(
     project: Project, wheels: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Framework:
     """A row with one package of its own, in two versions; the lock names the older one."""
-    monkeypatch.setattr(environments, "KERNEL_PACKAGES", ())
-    environments._pip_files.cache_clear()
+    monkeypatch.setattr(build, "KERNEL_PACKAGES", ())
+    build._pip_files.cache_clear()
     wheels("tiny", "1.0+cpu")
     wheels("tiny", "2.0")
     return row(project, ROW, lock="tiny==1.0\n")
@@ -67,52 +67,52 @@ def test_builds_what_the_lock_says_and_knows_the_repository(
     project: Project, tiny: Framework
 ) -> None:
     (project.common / "__init__.py").write_text("here = True\n")
-    assert not environments.is_ready(project, tiny, "cpu")
-    python = environments.ensure(project, tiny, "cpu", quiet)
+    assert not build.is_ready(project, tiny, "cpu")
+    python = build.ensure(project, tiny, "cpu", quiet)
     # The lock's 1.0 is satisfied by a build of it for the CPU, and keeps the newer version out.
     assert answer(python, "import tiny, common; print(tiny.__version__)") == "1.0+cpu"
     assert python.is_relative_to(project.environments / "tiny")
-    assert environments.is_ready(project, tiny, "cpu")
+    assert build.is_ready(project, tiny, "cpu")
 
 
 def test_compiles_to_bytecode_also_where_uv_cannot(
     project: Project, tiny: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, by_uv in (("uv", True), ("own", False)):
-        monkeypatch.setattr(environments, "_uv_compiles", lambda _, by_uv=by_uv: by_uv)
+        monkeypatch.setattr(build, "_uv_compiles", lambda _, by_uv=by_uv: by_uv)
         named = row(project, ROW, name)
-        environments.ensure(project, named, "cpu", quiet)
-        folder = environments.folder(project, named, "cpu")
+        build.ensure(project, named, "cpu", quiet)
+        folder = build.folder(project, named, "cpu")
         assert [*folder.glob("lib/python*/site-packages/__pycache__/tiny.*.pyc")]
 
 
 def test_stays_right_when_the_repository_moves(project: Project, tiny: Framework) -> None:
     (project.common / "__init__.py").touch()
-    environments.ensure(project, tiny, "cpu", quiet)
+    build.ensure(project, tiny, "cpu", quiet)
     moved = Project(project.root.rename(project.root.with_name("moved")))
-    python = environments.interpreter(environments.folder(moved, tiny, "cpu"))
+    python = build.interpreter(build.folder(moved, tiny, "cpu"))
     assert answer(python, "import common; print(common.__file__)").startswith(str(moved.root))
 
 
 def test_a_ready_one_needs_no_process(
     project: Project, tiny: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python = environments.ensure(project, tiny, "cpu", quiet)
+    python = build.ensure(project, tiny, "cpu", quiet)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a process was started")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert environments.ensure(project, tiny, "cpu", quiet) == python
-    assert environments.ensure_many(project, [tiny], "cpu", quiet) == {"tiny": python}
-    assert environments.plan(project, [tiny], "cpu") == []
+    assert build.ensure(project, tiny, "cpu", quiet) == python
+    assert build.ensure_many(project, [tiny], "cpu", quiet) == {"tiny": python}
+    assert build.plan(project, [tiny], "cpu") == []
 
 
 def test_is_built_anew_when_its_lock_changes(project: Project, tiny: Framework) -> None:
-    environments.ensure(project, tiny, "cpu", quiet)
+    build.ensure(project, tiny, "cpu", quiet)
     tiny = row(project, ROW, lock="tiny==2.0\n")
-    assert not environments.is_ready(project, tiny, "cpu")
-    python = environments.ensure(project, tiny, "cpu", quiet)
+    assert not build.is_ready(project, tiny, "cpu")
+    python = build.ensure(project, tiny, "cpu", quiet)
     assert answer(python, "import tiny; print(tiny.__version__)") == "2.0"
 
 
@@ -123,73 +123,73 @@ def test_is_built_anew_when_its_lock_changes(project: Project, tiny: Framework) 
 def test_is_stale_when_its_row_changes(
     project: Project, tiny: Framework, before: str, after: str
 ) -> None:
-    environments.ensure(project, tiny, "cpu", quiet)
+    build.ensure(project, tiny, "cpu", quiet)
     (project.frameworks / "b.py").touch()
-    assert not environments.is_ready(project, row(project, ROW.replace(before, after)), "cpu")
+    assert not build.is_ready(project, row(project, ROW.replace(before, after)), "cpu")
 
 
 def test_variables_and_facts_do_not_matter(project: Project, tiny: Framework) -> None:
-    environments.ensure(project, tiny, "cpu", quiet)
+    build.ensure(project, tiny, "cpu", quiet)
     changed = row(project, ROW + '[variables]\nA = "1"\n[facts]\nlicence = "MIT"\n')
-    assert environments.is_ready(project, changed, "cpu")
+    assert build.is_ready(project, changed, "cpu")
 
 
 def test_a_killed_build_is_made_anew(project: Project, tiny: Framework) -> None:
-    left = environments.folder(project, tiny, "cpu") / "bin" / "left-behind"
+    left = build.folder(project, tiny, "cpu") / "bin" / "left-behind"
     left.parent.mkdir(parents=True)
     left.touch()
-    environments.ensure(project, tiny, "cpu", quiet)
+    build.ensure(project, tiny, "cpu", quiet)
     assert not left.exists()
 
 
 def test_a_damaged_stamp_is_no_stamp(project: Project, tiny: Framework) -> None:
-    environments.ensure(project, tiny, "cpu", quiet)
-    (environments.folder(project, tiny, "cpu") / environments.STAMP).write_text("{")
-    assert not environments.is_ready(project, tiny, "cpu")
+    build.ensure(project, tiny, "cpu", quiet)
+    (build.folder(project, tiny, "cpu") / build.STAMP).write_text("{")
+    assert not build.is_ready(project, tiny, "cpu")
 
 
 def test_rows_that_share_an_environment_build_it_once(project: Project, tiny: Framework) -> None:
     shared = row(project, 'title = "S"\nnotebook = "s"\nenvironment = "tiny"\n', "shared")
     lines: list[str] = []
-    built = environments.ensure_many(project, [tiny, shared], "cpu", lines.append)
+    built = build.ensure_many(project, [tiny, shared], "cpu", lines.append)
     assert built["tiny"] == built["shared"]
     assert sum(line.startswith("tiny: building") for line in lines) == 1
 
 
 def test_one_that_fails_leaves_the_others(project: Project, tiny: Framework) -> None:
     bad = row(project, ROW.replace("tiny>=1", "no-such-package"), "bad")
-    built = environments.ensure_many(project, [bad, tiny], "cpu", quiet)
+    built = build.ensure_many(project, [bad, tiny], "cpu", quiet)
     reason = built["bad"]
     assert isinstance(reason, Unavailable) and isinstance(built["tiny"], Path)
     assert "no-such-package" in str(reason) and "Using Python" not in str(reason)
-    assert not environments.is_ready(project, bad, "cpu")
+    assert not build.is_ready(project, bad, "cpu")
 
 
 def test_runs_the_build_script_in_the_environment(project: Project, tiny: Framework) -> None:
     script = project.frameworks / "tiny.build.py"
     script.write_text("import pathlib, sys, tiny\npathlib.Path(sys.prefix, 'made').touch()\n")
     built = row(project, f'build = "{script.name}"\n' + ROW)
-    environments.ensure(project, built, "cpu", quiet)
-    assert (environments.folder(project, built, "cpu") / "made").exists()
+    build.ensure(project, built, "cpu", quiet)
+    assert (build.folder(project, built, "cpu") / "made").exists()
     script.write_text("raise SystemExit('gcc is missing: install it')\n")
-    assert not environments.is_ready(project, built, "cpu")
+    assert not build.is_ready(project, built, "cpu")
     with pytest.raises(
         Unavailable, match=r"gcc is missing: install it \(more in \.rosetta/logs/env-tiny\.log\)"
     ):
-        environments.ensure(project, built, "cpu", quiet)
+        build.ensure(project, built, "cpu", quiet)
 
 
 def test_says_when_the_disk_is_too_full(
     project: Project, tiny: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(environments.TYPICAL_GIGABYTES, "cpu", 1e9)
+    monkeypatch.setitem(build.TYPICAL_GIGABYTES, "cpu", 1e9)
     with pytest.raises(Unavailable, match=r"needs about .* GB left: make room"):
-        environments.ensure(project, tiny, "cpu", quiet)
+        build.ensure(project, tiny, "cpu", quiet)
 
 
 def test_a_row_without_a_gpu_build_says_so(project: Project, tiny: Framework) -> None:
     with pytest.raises(Unavailable, match="Tiny has no build for a GPU"):
-        environments.ensure(project, tiny, "gpu", quiet)
+        build.ensure(project, tiny, "gpu", quiet)
 
 
 def test_the_plan_names_each_environment_once_with_its_size(
@@ -197,7 +197,7 @@ def test_the_plan_names_each_environment_once_with_its_size(
 ) -> None:
     sized = row(project, ROW + "gigabytes = {cpu = 0.3}\n")
     shared = row(project, 'title = "S"\nnotebook = "s"\nenvironment = "tiny"\n', "shared")
-    assert environments.plan(project, [sized, shared], "cpu") == [
+    assert build.plan(project, [sized, shared], "cpu") == [
         f"tiny: Python {VERSION}, tiny>=1, about 0.3 GB"
     ]
 
@@ -208,12 +208,13 @@ def building(project: Project, tiny: Framework) -> Iterator[subprocess.Popen[byt
     (project.frameworks / "slow.py").write_text(SLOW)
     row(project, 'build = "slow.py"\n' + ROW)
     code = (
-        "import sys; from pathlib import Path; from rosetta import environments, registry\n"
+        "import sys; from pathlib import Path; from rosetta import registry\n"
+        "from rosetta.environments import build\n"
         "from rosetta.project import Project\n"
-        "environments.KERNEL_PACKAGES = ()\n"
+        "build.KERNEL_PACKAGES = ()\n"
         f"project = Project(Path({str(project.root)!r}))\n"
         "rows = registry.load(project).values()\n"
-        "environments.ensure_many(project, rows, 'cpu', print)\n"
+        "build.ensure_many(project, rows, 'cpu', print)\n"
     )
     repository = Path(__file__).parent.parent
     command = [sys.executable, "-c", code]
@@ -238,18 +239,18 @@ def test_a_build_whose_runner_was_killed_is_ended_by_the_next(
     building.kill()
     building.wait()
     assert running("slow.py", project)
-    python = environments.ensure(project, row(project, ROW), "cpu", quiet)
+    python = build.ensure(project, row(project, ROW), "cpu", quiet)
     assert not running("slow.py", project)
     assert answer(python, "import tiny; print(tiny.__version__)") == "1.0+cpu"
 
 
 def test_nothing_is_started_after_ctrl_c(project: Project, tiny: Framework, tmp_path: Path) -> None:
-    environments._stop_all()
+    build._stop_all()
     with pytest.raises(Unavailable, match="interrupted"):
-        environments._run(project, ["touch", str(tmp_path / "made")], tmp_path / "log")
+        build._run(project, ["touch", str(tmp_path / "made")], tmp_path / "log")
     assert not (tmp_path / "made").exists()
     # The next build is not held up by that.
-    assert isinstance(environments.ensure_many(project, [tiny], "cpu", quiet)["tiny"], Path)
+    assert isinstance(build.ensure_many(project, [tiny], "cpu", quiet)["tiny"], Path)
 
 
 def test_takes_uv_from_the_path_where_its_package_has_none(
@@ -258,10 +259,10 @@ def test_takes_uv_from_the_path_where_its_package_has_none(
     uv = fake(tmp_path / "uv", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "uv", None)
-    assert environments.uv_executable() == str(uv)
+    assert build.uv_executable() == str(uv)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="pip install uv"):
-        environments.uv_executable()
+        build.uv_executable()
 
 
 @pytest.mark.skipif(not hasattr(sysconfig, "_init_posix"), reason="sysconfig is made otherwise")
@@ -276,7 +277,7 @@ def test_two_threads_may_look_for_uv_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sysconfig, "_CONFIG_VARS", None)
     monkeypatch.setattr(sysconfig, "_CONFIG_VARS_INITIALIZED", False, raising=False)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: environments.uv_executable(), range(4)))
+        found = list(pool.map(lambda _: build.uv_executable(), range(4)))
     assert len(set(found)) == 1
 
 
@@ -301,7 +302,7 @@ def test_lock_holds_versions_and_nothing_else(project: Project, tiny: Framework)
     (project.frameworks / "tiny.lock").unlink()
     both = row(project, ROW + 'gpu = ["tiny>=1", "tiny-cuda"]\n')
     with pytest.raises(UserError, match="tiny-cuda"):
-        environments.lock(project, both, quiet)
+        build.lock(project, both, quiet)
     assert not (project.frameworks / "tiny.lock").exists()
 
 
@@ -311,14 +312,14 @@ def test_lock_covers_the_cpu_and_the_gpu_build(
     wheels("tiny", "3.0+cpu")
     wheels("extra", "1.5")
     both = row(project, ROW + 'gpu = ["tiny>=1", "extra"]\n')
-    written = environments.lock(project, both, quiet).read_text(encoding="utf-8")
+    written = build.lock(project, both, quiet).read_text(encoding="utf-8")
     assert written.splitlines()[1:] == ["extra==1.5", "tiny==3.0"]
     assert "/" not in written
 
 
 def test_locks_for_a_python_that_is_not_here(project: Project, tiny: Framework) -> None:
     old = row(project, ROW.replace(VERSION, "3.6"))
-    assert "tiny==2.0" in environments.lock(project, old, quiet).read_text(encoding="utf-8")
+    assert "tiny==2.0" in build.lock(project, old, quiet).read_text(encoding="utf-8")
 
 
 names = st.from_regex(r"[A-Za-z0-9]([\w.-]{0,8}[A-Za-z0-9])?", fullmatch=True).filter(str.isascii)
@@ -328,7 +329,7 @@ versions = st.lists(st.integers(0, 99), min_size=1, max_size=3).map(lambda v: ".
 @given(st.dictionaries(names, versions), st.sampled_from(["", "+cpu", "+cu130", "+g1a2.b"]))
 def test_pins_lose_their_local_version(pins: dict[str, str], local: str) -> None:
     text = "# a comment\n" + "".join(f"{name}=={v}{local}\n" for name, v in pins.items())
-    assert environments.parse_pins(text) == pins
+    assert build.parse_pins(text) == pins
 
 
 # --- settings of pip --------------------------------------------------------------------------
@@ -344,9 +345,9 @@ def test_uv_is_told_what_pip_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine/simple")
-    environments._pip_files.cache_clear()
-    settings = environments.uv_settings()
-    environments._pip_files.cache_clear()
+    build._pip_files.cache_clear()
+    settings = build.uv_settings()
+    build._pip_files.cache_clear()
     assert settings["UV_FIND_LINKS"] == "/one,/two"
     assert settings["UV_INDEX"] == "https://b https://c"
     assert settings["UV_INDEX_STRATEGY"] == "unsafe-best-match"
@@ -362,13 +363,13 @@ def test_torch_comes_from_its_cpu_index_or_else_as_it_is(
         tmp_path / "uv",
         f'echo "$@" >> {calls}; case "$*" in *--torch-backend*) exit 1;; esac; exit 0',
     )
-    monkeypatch.setattr(environments, "uv_executable", lambda: str(uv))
+    monkeypatch.setattr(build, "uv_executable", lambda: str(uv))
     found = {"UV_FIND_LINKS": "/wheels"} if links else {}
-    monkeypatch.setattr(environments, "uv_settings", lambda: {**os.environ, **found})
+    monkeypatch.setattr(build, "uv_settings", lambda: {**os.environ, **found})
     torch = row(project, ROW.replace("tiny>=1", "torch==2.13.0"))
     (project.state / "logs").mkdir(parents=True)
     log = project.state / "logs" / "env.log"
-    environments._install(project, torch, "cpu", log, quiet)
+    build._install(project, torch, "cpu", log, quiet)
     asked = ["--torch-backend cpu" in line for line in calls.read_text().splitlines()]
     assert asked == ([False] if links else [True, False])
 
@@ -386,8 +387,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", str(home / "bin"))
     uv = fake(home / "uv", "exit 2")
-    monkeypatch.setattr(environments, "uv_executable", lambda: str(uv))
-    monkeypatch.setattr(environments, "uv_settings", lambda: dict(os.environ))
+    monkeypatch.setattr(build, "uv_executable", lambda: str(uv))
+    monkeypatch.setattr(build, "uv_settings", lambda: dict(os.environ))
     return home
 
 
@@ -396,12 +397,12 @@ def interpreter(path: Path, version: str = "3.6") -> Path:
 
 
 def test_takes_its_own_python(bare: Path) -> None:
-    assert environments.find_python(VERSION) == Path(sys.executable)
+    assert build.find_python(VERSION) == Path(sys.executable)
 
 
 def test_finds_a_python_on_the_path(bare: Path) -> None:
     python = interpreter(bare / "bin" / "python3.6")
-    assert environments.find_python("3.6") == python
+    assert build.find_python("3.6") == python
 
 
 def test_finds_the_newest_under_pyenv_past_a_shim_that_fails(bare: Path) -> None:
@@ -409,22 +410,22 @@ def test_finds_the_newest_under_pyenv_past_a_shim_that_fails(bare: Path) -> None
     interpreter(bare / "bin" / "python3", "3.12")
     for patch in ("3.6.9", "3.6.15", "3.60.1"):
         interpreter(bare / ".pyenv" / "versions" / patch / "bin" / "python3.6")
-    assert environments.find_python("3.6").parts[-3] == "3.6.15"
+    assert build.find_python("3.6").parts[-3] == "3.6.15"
 
 
 def test_finds_a_python_in_conda(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = interpreter(bare / "conda" / "envs" / "old" / "bin" / "python3.6")
     with pytest.raises(Unavailable):
-        environments.find_python("3.6")
+        build.find_python("3.6")
     monkeypatch.setenv("CONDA_EXE", str(bare / "conda" / "bin" / "conda"))
-    assert environments.find_python("3.6") == python
+    assert build.find_python("3.6") == python
 
 
 def test_finds_what_conda_wrote_down(bare: Path) -> None:
     python = interpreter(bare / "elsewhere" / "bin" / "python3.6")
     (bare / ".conda").mkdir()
     (bare / ".conda" / "environments.txt").write_text(f"{bare / 'elsewhere'}\n")
-    assert environments.find_python("3.6") == python
+    assert build.find_python("3.6") == python
 
 
 def test_downloads_what_uv_has(bare: Path) -> None:
@@ -435,13 +436,13 @@ def test_downloads_what_uv_has(bare: Path) -> None:
         f"find) test -e {python.parent}.done && echo {python};; esac",
     )
     lines: list[str] = []
-    assert environments.find_python("3.6", lines.append) == python
+    assert build.find_python("3.6", lines.append) == python
     assert "download" in lines[0]
 
 
 def test_says_which_python_is_missing_and_how_to_get_it(bare: Path) -> None:
     with pytest.raises(Unavailable, match=r"needs Python 3\.6.*pyenv install 3\.6.*conda create"):
-        environments.find_python("3.6")
+        build.find_python("3.6")
 
 
 # --- Jupyter ----------------------------------------------------------------------------------
@@ -452,12 +453,12 @@ def test_registers_a_kernel(
 ) -> None:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     tiny = row(project, ROW + '[variables]\nBACKEND = "x"\n')
-    folder = environments.register_kernel(project, tiny, "cpu")
+    folder = build.register_kernel(project, tiny, "cpu")
     assert folder == tmp_path / "jupyter" / "kernels" / "rosetta-tiny"
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
     assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == {"BACKEND": "x"}
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
-    environments.register_kernel(project, tiny, "cpu")
+    build.register_kernel(project, tiny, "cpu")
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
     assert again["env"] == {"BACKEND": "x", "ROSETTA_DATA": str(tmp_path)}
     assert spec["argv"][0] == str(project.environments / "tiny" / "bin" / "python")

@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from small_project import FIXTURES, fill, living
 
-from rosetta import execution
-from rosetta.execution import Job, Outcome
 from rosetta.project import Project
+from rosetta.runs import execution
+from rosetta.runs.execution import Job, Outcome
 
 PARAMETERS = {"device": "cpu", "profile": "smoke", "seed": 0}
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from rosetta import here
+from rosetta.environments import here
 
 
 def test_the_libraries_of_cuda_are_found_by_their_packages(tmp_path: Path, monkeypatch) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from small_project import ROOT, TASK, add_row, fill
 
-from rosetta import keys, registry
-from rosetta.keys import Keys
+from rosetta import registry
 from rosetta.project import Project
+from rosetta.results import keys
+from rosetta.results.keys import Keys
 
 DATA = {"data": "real", "weights": "initial"}
 

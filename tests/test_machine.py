@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import machine
 from rosetta.errors import UserError
+from rosetta.runs import machine
 
 NVIDIA_SMI = """#!/bin/sh
 case "$1" in

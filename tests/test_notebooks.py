@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from common.tasks import TASKS
-from rosetta import keys, registry
+from rosetta import registry
 from rosetta.project import Project
+from rosetta.results import keys
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))

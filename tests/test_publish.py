@@ -8,9 +8,10 @@ from pathlib import Path
 import nbformat
 from small_project import FIXTURES, fill
 
-from rosetta import execution, publish
-from rosetta.execution import Job
 from rosetta.project import Project
+from rosetta.results import publish
+from rosetta.runs import execution
+from rosetta.runs.execution import Job
 
 
 def cell(source: str, *outputs: dict, **metadata: object) -> dict:

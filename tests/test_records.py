@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from small_project import a_record
 
-from rosetta import records
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.records import BrokenRecordError
+from rosetta.results import records
+from rosetta.results.records import BrokenRecordError
 
 
 def test_a_record_is_read_as_it_was_written(project: Project) -> None:

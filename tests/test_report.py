@@ -7,9 +7,9 @@ import time
 import pytest
 from small_project import a_record, fill
 
-from rosetta import records, report
 from rosetta.errors import UserError
 from rosetta.project import Project
+from rosetta.results import records, report
 
 
 def text_of(project: Project) -> str:

@@ -18,9 +18,13 @@ import pytest
 from rich.console import Console
 from small_project import HERE, TASK, add_row, fill, living, options, record_of, start
 
-from rosetta import datasets, environments, machine, records, registry, runner
+from rosetta import registry
+from rosetta.data import datasets
+from rosetta.environments import build
 from rosetta.errors import UserError
 from rosetta.project import Project
+from rosetta.results import records
+from rosetta.runs import machine, runner
 
 
 def run(project: Project, **chosen: object) -> tuple[int, str]:
@@ -200,13 +204,13 @@ def test_a_row_runs_in_its_own_environment(project: Project) -> None:
     """In a venv that borrows this one's packages, so that nothing is downloaded."""
     fill(project, {"a": "ok_record"})
     framework = registry.load(project)["a"]
-    folder = environments.folder(project, framework, "cpu")
+    folder = build.folder(project, framework, "cpu")
     venv.create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     borrowed = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "borrowed.pth").write_text("\n".join(borrowed))
-    stamp = environments._stamp(project, framework, "cpu")
-    (folder / environments.STAMP).write_text(json.dumps(stamp))
+    stamp = build._stamp(project, framework, "cpu")
+    (folder / build.STAMP).write_text(json.dumps(stamp))
     assert run(project, python=None)[0] == runner.OK
     assert record_of(project, "a")["environment"]["here"] is False
 
@@ -323,7 +327,7 @@ def test_a_run_in_which_nothing_is_to_do_takes_no_time(project: Project) -> None
 
 def test_the_driver_is_light() -> None:
     """What it need not import would be paid for with every notebook."""
-    code = "import sys, rosetta.driver; print([m for m in ('matplotlib', 'pandas', 'numpy', "
+    code = "import sys, rosetta.runs.driver; print([m for m in ('matplotlib', 'pandas', 'numpy', "
     code += "'IPython', 'rich') if m in sys.modules])"
     done = subprocess.run([HERE, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rosetta import keys, publish
 from rosetta.project import Project
-from rosetta.records import Record
 from rosetta.registry import Cell as Entry
 from rosetta.registry import Framework
+from rosetta.results import keys, publish
+from rosetta.results.records import Record
 from rosetta.site import render
 
 # The tags of the cells, in the order in which they stand, and their headings.

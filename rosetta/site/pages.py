@@ -10,9 +10,10 @@ from typing import Any
 
 import jinja2
 
-from rosetta import records, registry
+from rosetta import registry
 from rosetta.project import Project
-from rosetta.report import TASK_TITLES, Report
+from rosetta.results import records
+from rosetta.results.report import TASK_TITLES, Report
 from rosetta.site import differences, facts, notebooks, phrases, render, results
 
 HERE = Path(__file__).parent

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosetta.records import Record
-from rosetta.report import Group, Report
+from rosetta.results.groups import Group
+from rosetta.results.records import Record
+from rosetta.results.report import Report
 from rosetta.site import charts, notebooks
 
 

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rosetta.execution import Outcome
-from rosetta.records import Record
+from rosetta.results.records import Record
+from rosetta.runs.execution import Outcome
 
 # What a notebook must have recorded, and of what type.
 EMITTED = {"versions": dict, "checks": dict, "metrics": dict, "losses": list, "dialect": dict}

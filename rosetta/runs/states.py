@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosetta import datasets, here, keys, machine, records, registry
+from rosetta import registry
+from rosetta.data import datasets
+from rosetta.environments import here
 from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.project import Project
-from rosetta.records import BrokenRecordError, Record
 from rosetta.registry import Cell, Framework
+from rosetta.results import keys, records
+from rosetta.results.records import BrokenRecordError, Record
+from rosetta.runs import machine
 
 # Seconds that one execution may take. The slowest row needs an hour for an epoch of cifar10_cnn.
 TIMEOUTS = {"smoke": 900.0, "quick": 3600.0, "full": 12 * 3600.0}

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rosetta import processes, publish
+from rosetta import processes
 from rosetta.project import Project
+from rosetta.results import publish
 
 # Of the caller's surroundings, what must not reach a kernel.
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "MPLBACKEND")
@@ -75,7 +76,7 @@ def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         driver = subprocess.Popen(
-            [sys.executable, "-m", "rosetta.driver", str(folder / "job.json")],
+            [sys.executable, "-m", "rosetta.runs.driver", str(folder / "job.json")],
             cwd=folder,
             env=_surroundings(job, folder, mark),
             stdin=subprocess.DEVNULL,
@@ -138,7 +139,7 @@ def _surroundings(job: Job, folder: Path, mark: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
     return {
         **kept,
-        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "JUPYTER_PATH": str(folder / "jupyter"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),  # the user's start-up files are not part of a run

@@ -1,4 +1,4 @@
-"""Execute one notebook through papermill, alone in a process: python -m rosetta.driver JOB.json.
+"""Execute one notebook through papermill, alone: python -m rosetta.runs.driver JOB.json.
 
 The job says what to execute, with which interpreter and parameters; the result, a JSON file too,
 says how it went. Whatever kills this process is the concern of the one that started it.

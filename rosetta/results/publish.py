@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rosetta import keys
 from rosetta.project import Project
-from rosetta.records import MEDIA_TYPE
+from rosetta.results import keys
+from rosetta.results.records import MEDIA_TYPE
 
 Notebook = dict[str, Any]
 Clean = Callable[[str], str]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rosetta import keys, records
 from rosetta.project import Project
+from rosetta.results import keys, records
 
 # Changes whenever a plot is drawn otherwise, so that old files are drawn anew.
 VERSION = 1

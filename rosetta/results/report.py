@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rosetta import keys, plots, records, registry
+from rosetta import registry
 from rosetta.project import Project
-from rosetta.records import BrokenRecordError, Record
 from rosetta.registry import Cell, Framework
+from rosetta.results import columns, keys, plots, records
+from rosetta.results.groups import Group
+from rosetta.results.records import BrokenRecordError, Record
 
 PROFILES = ("full", "quick", "smoke")
 TEMPLATE = "results.md.jinja"
-NONE = "—"
 GLANCE = "<!-- results at a glance, made by `python run_all.py report` -->"
 GLANCE_END = "<!-- end of the results at a glance -->"
 # Tasks with dropout: their first loss in training depends on each framework's random numbers.
@@ -64,35 +62,6 @@ def _update_readme(project: Project, table: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Group:
-    """The records of one task, made with one profile on one machine."""
-
-    machine: str
-    profile: str
-    task: str
-    records: Sequence[Record]
-
-    @property
-    def folder(self) -> str:
-        return f"results/{self.machine}/{self.profile}"
-
-    @property
-    def ok(self) -> list[Record]:
-        return [record for record in self.records if record["status"] == "ok"]
-
-    @property
-    def stand_ins(self) -> list[str]:
-        """What stands in for the real data and weights in every record that is ok."""
-        found = [records.stand_ins(record) for record in self.ok]
-        known = records.STAND_INS.values()
-        return [words for words in known if found and all(words in each for each in found)]
-
-    def own_stand_ins(self, record: Record) -> list[str]:
-        """What stands in for them in a record, but not in every other one."""
-        return [each for each in records.stand_ins(record) if each not in self.stand_ins]
-
-
 class Report:
     """What results.md says, from the records and from what the repository holds now."""
 
@@ -110,7 +79,7 @@ class Report:
         import jinja2
 
         environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("rosetta"),
+            loader=jinja2.PackageLoader("rosetta.results"),
             autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -176,12 +145,13 @@ class Report:
             return "\nNo records are kept here yet: `python run_all.py` makes yours.\n\n"
         machine, profile = max(sorted(set(where)), key=where.count)
         tasks = {group.task: group for group in self.groups(machine, profile)}
+        title = columns.machine_title(tasks[min(tasks)].records[0]["machine"])
         heads = [
-            ", ".join([f"{_unit(group)}/s", task, *group.stand_ins])
+            ", ".join([f"{columns.unit(group)}/s", task, *group.stand_ins])
             for task, group in tasks.items()
         ]
         lines = [
-            f"\nProfile `{profile}` on {_machine_title(tasks[min(tasks)].records[0]['machine'])}:"
+            f"\nProfile `{profile}` on {title}:"
             " examples per second in training, of the ResNet-50 in inference; in brackets the "
             "accuracy after the whole training (profile `full`).\n",
             f"| | {' | '.join(heads)} |",
@@ -205,9 +175,9 @@ class Report:
             and each["status"] == "ok"
             and each["data"] == "real"
         ]
-        marks = [_percent(full[0])] if full and full[0] is not None else []
+        marks = [columns.percent(full[0])] if full and full[0] is not None else []
         marks += group.own_stand_ins(record)
-        return _number(_speed(record)) + (f" ({', '.join(marks)})" if marks else "")
+        return columns.number(columns.speed(record)) + (f" ({', '.join(marks)})" if marks else "")
 
     def title(self, name: str) -> str:
         framework: Framework | None = self.frameworks.get(name)
@@ -233,10 +203,10 @@ class Report:
             if (record["task"], record["framework"]) == (task, name)
         ]
         if not found:
-            return "not run yet" if (task, name) in self.cells else f"{NONE} ¹"
+            return "not run yet" if (task, name) in self.cells else f"{columns.NONE} ¹"
         best = min(found, key=self._rank)
         place = self._place(best)
-        state = _state(best) + (", stale" if self.stale(best) else "")
+        state = columns.state(best) + (", stale" if self.stale(best) else "")
         entry = f"[{state}]({place}.json), {best['profile']}"
         if (self.project.root / f"{place}.ipynb").is_file():
             entry += f", [notebook]({place}.ipynb)"
@@ -267,8 +237,8 @@ class Report:
         ]
         return {
             "name": name,
-            "title": _machine_title(newest["machine"]),
-            "facts": _machine_facts(newest["machine"], [each["machine"] for each in mine]),
+            "title": columns.machine_title(newest["machine"]),
+            "facts": columns.machine_facts(newest["machine"], [each["machine"] for each in mine]),
             "profiles": [
                 {
                     "name": profile,
@@ -280,11 +250,14 @@ class Report:
 
     def table(self, group: Group) -> dict[str, Any]:
         """Return the table of one task with its plots and notes."""
-        unit = _unit(group)
-        columns = _columns(group, unit)
+        unit = columns.unit(group)
+        makers = columns.of(group, unit)
         rows = [
             [self.title(record["framework"]), self._status(record)]
-            + [make(record) if record["status"] == "ok" else NONE for make in columns.values()]
+            + [
+                make(record) if record["status"] == "ok" else columns.NONE
+                for make in makers.values()
+            ]
             for record in self._ordered(group.records)
         ]
         missing = [
@@ -295,9 +268,9 @@ class Report:
         return {
             "task": group.task,
             "title": TASK_TITLES[group.task],
-            "columns": ["", "status", *columns],
+            "columns": ["", "status", *makers],
             "rows": rows,
-            "notes": self._notes(group, columns),
+            "notes": self._notes(group, makers),
             "missing": missing,
             "plots": self._plot_links(group),
             "synthetic": any(record["data"] == "synthetic" for record in group.ok),
@@ -306,21 +279,21 @@ class Report:
 
     def _ordered(self, found: Iterable[Record]) -> list[Record]:
         """Return records fastest first, those without figures last."""
-        return sorted(found, key=lambda each: (-(_speed(each) or 0.0), each["framework"]))
+        return sorted(found, key=lambda each: (-(columns.speed(each) or 0.0), each["framework"]))
 
     def _status(self, record: Record) -> str:
-        marks = [_state(record)]
+        marks = [columns.state(record)]
         if self.stale(record):
             marks.append("stale")
         if record["environment"].get("differs"):
             marks.append("other versions")
         return ", ".join(marks)
 
-    def _notes(self, group: Group, columns: Mapping[str, Any]) -> list[str]:
+    def _notes(self, group: Group, makers: Mapping[str, Any]) -> list[str]:
         """Return what must be known to read the rows; what holds for several is said once."""
         said: dict[str, list[str]] = {}
         for record in self._ordered(group.records):
-            for remark in self._remarks(record, columns):
+            for remark in self._remarks(record, makers):
                 said.setdefault(remark, []).append(self.title(record["framework"]))
         everyone = len(group.records)
         return [
@@ -328,7 +301,7 @@ class Report:
             for remark, names in said.items()
         ]
 
-    def _remarks(self, record: Record, columns: Mapping[str, Any]) -> Iterable[str]:
+    def _remarks(self, record: Record, makers: Mapping[str, Any]) -> Iterable[str]:
         if record["status"] != "ok":
             yield f"{record['status']}: {_escaped(record['reason'])}"
             return
@@ -347,7 +320,7 @@ class Report:
             yield f"medians of {record['repeats']} runs, least and most in brackets"
         if record.get("notes"):
             yield _escaped(record["notes"])
-        missing = [name for name, make in columns.items() if make(record) == NONE]
+        missing = [name for name, make in makers.items() if make(record) == columns.NONE]
         if missing:
             yield f"not measured: {', '.join(missing)}"
 
@@ -358,24 +331,24 @@ class Report:
         found = [record for record in group.ok if record.get("check_losses")]
         if not found:
             return None
-        columns = {"first batch of the check": [record["check_losses"][0] for record in found]}
+        losses = {"first batch of the check": [record["check_losses"][0] for record in found]}
         if group.task not in WITH_DROPOUT and all(record["losses"] for record in found):
-            columns["first batch of training"] = [record["losses"][0] for record in found]
+            losses["first batch of training"] = [record["losses"][0] for record in found]
         rows = [
             [
                 self.title(record["framework"]),
-                *(f"{values[index]:.7g}" for values in columns.values()),
+                *(f"{values[index]:.7g}" for values in losses.values()),
             ]
             for index, record in enumerate(found)
         ]
         agreement = [
             f"on the {name} the rows differ by at most {_relative_difference(values):.0e} of it"
-            for name, values in columns.items()
+            for name, values in losses.items()
             if len(values) > 1
         ]
         if agreement and group.task in WITH_DROPOUT:
             agreement.append("each row draws dropout masks of its own: the curves of training part")
-        return {"columns": list(columns), "rows": rows, "agreement": agreement}
+        return {"columns": list(losses), "rows": rows, "agreement": agreement}
 
     # --- plots ----------------------------------------------------------------------------------
 
@@ -390,11 +363,11 @@ class Report:
         ]
         if curves:
             made["losses"] = {"kind": "losses", "title": title, "rows": curves}
-        bars = [self._bar(record) for record in self._ordered(group.ok) if _speed(record)]
+        bars = [self._bar(record) for record in self._ordered(group.ok) if columns.speed(record)]
         if bars:
             unit = group.ok[0].get("unit", "examples")
-            what = "training" if _trains(group.ok[0]) else "inference"
-            axis = f"{what}, {unit}/s" + _fraction_legend(group)
+            what = "training" if columns.trains(group.ok[0]) else "inference"
+            axis = f"{what}, {unit}/s" + columns.fraction_legend(group)
             made["speeds"] = {"kind": "speeds", "title": title, "axis": axis, "rows": bars}
         return made
 
@@ -412,139 +385,17 @@ class Report:
         return {"name": self.title(name), "colour": self.rows.index(name)}
 
     def _bar(self, record: Record) -> dict[str, Any]:
-        speed, fraction = _speed(record) or 0.0, _fraction(record)
-        label = _number(speed) + (f" ({fraction:.2f})" if fraction else "")
-        spread = record.get("spread", {}).get(_speed_name(record))
+        speed, fraction = columns.speed(record) or 0.0, columns.fraction(record)
+        label = columns.number(speed) + (f" ({fraction:.2f})" if fraction else "")
+        spread = record.get("spread", {}).get(columns.speed_name(record))
         return {**self._label(record), "speed": speed, "spread": spread, "label": label}
 
 
 # --- figures ----------------------------------------------------------------------------------
 
 
-def _columns(group: Group, unit: str) -> dict[str, Any]:
-    """Return the headings of a table and how each of its figures is made."""
-    trained = any(_trains(record) for record in group.records) or group.task != "resnet50_features"
-    columns: dict[str, Any] = {"version": _version}
-    if trained:
-        columns |= {
-            "accuracy": lambda each: _percent(each["metrics"].get("accuracy")),
-            f"training {unit}/s": lambda each: _metric(each, "train_examples_per_second"),
-            "of the matrix product": lambda each: _plain(_fraction(each), ".2f"),
-            "step, ms": lambda each: _metric(each, "step_milliseconds"),
-        }
-    columns[f"forward {unit}/s"] = lambda each: _metric(each, "forward_examples_per_second")
-    if not trained:
-        columns |= {
-            "seconds per 1,000": lambda each: _metric(each, "seconds_per_1000_examples"),
-            "of the matrix product": lambda each: _plain(_fraction(each), ".2f"),
-        }
-    columns |= {
-        "forward, ms": lambda each: _metric(each, "forward_milliseconds"),
-        "first step, s": lambda each: _metric(each, "first_step_seconds"),
-        "peak memory, GiB": lambda each: _gibibytes(each["metrics"].get("peak_memory_bytes")),
-    }
-    if any(record["metrics"].get("accelerator_memory_bytes") for record in group.ok):
-        columns["of the GPU, GiB"] = lambda each: _gibibytes(
-            each["metrics"].get("accelerator_memory_bytes")
-        )
-    return columns | {"worst check": _worst_check, "dialect": _dialect}
-
-
-def _unit(group: Group) -> str:
-    return next((str(record["unit"]) for record in group.ok), "examples")
-
-
-def _version(record: Record) -> str:
-    versions = record["versions"]
-    names = [name for name in versions if name not in ("framework", "python", "numpy")]
-    named = [f"{name} {versions[name]}" for name in names] or [versions.get("framework", NONE)]
-    python = record["environment"].get("python") or versions.get("python")
-    return ", ".join([*named, f"Python {python}"] if python else named)
-
-
-def _metric(record: Record, name: str) -> str:
-    """Return a figure, with the least and the most of several runs where there are."""
-    value = _number(record["metrics"].get(name))
-    spread = record.get("spread", {}).get(name)
-    return f"{value} ({_number(spread[0])}–{_number(spread[1])})" if spread else value
-
-
-def _number(value: float | None) -> str:
-    """Return a number with three significant digits, more before the point."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    if value == 0:
-        return "0"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{decimals}f}"
-
-
-def _plain(value: float | None, form: str) -> str:
-    return NONE if value is None else format(value, form)
-
-
-def _percent(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.2f} %"
-
-
-def _gibibytes(value: float | None) -> str:
-    return NONE if value is None else f"{value / 2**30:.2f}"
-
-
-def _worst_check(record: Record) -> str:
-    """Return the check nearest to its limit, as a fraction of that."""
-    fractions = {name: check["error"] / check["limit"] for name, check in record["checks"].items()}
-    if not fractions:
-        return NONE
-    worst = max(fractions, key=lambda name: fractions[name])
-    return f"{fractions[worst]:.2g} ({worst})"
-
-
-def _dialect(record: Record) -> str:
-    if not record["dialect"]:
-        return "base"
-    forms = importlib.import_module("common.reference").DIALECTS.get(record["task"], {})
-    base = {switch: form[0] for switch, form in forms.items()}
-    other = [
-        f"{switch} {form}" for switch, form in record["dialect"].items() if form != base.get(switch)
-    ]
-    return ", ".join(other) or "base"
-
-
-def _trains(record: Record) -> bool:
-    return record["metrics"].get("train_examples_per_second") is not None
-
-
-def _speed_name(record: Record) -> str:
-    return f"{'train' if _trains(record) else 'forward'}_examples_per_second"
-
-
-def _speed(record: Record) -> float | None:
-    """Return examples per second, in training where the task has any."""
-    value = record["metrics"].get(_speed_name(record))
-    return float(value) if value and record["status"] == "ok" else None
-
-
-def _fraction(record: Record) -> float | None:
-    """Return the speed as a fraction of what the device does in a matrix product."""
-    flops = record.get("flops_per_example" if _trains(record) else "inference_flops_per_example")
-    speed, rate = _speed(record), _matmul_gflops(record["machine"])
-    return speed * flops / (rate * 1e9) if speed and flops and rate else None
-
-
 def _run(record: Record) -> list[str]:
     return [str(record["key"]), str(record["started"])]
-
-
-def _matmul_gflops(machine: Mapping[str, Any]) -> float | None:
-    if machine.get("accelerator"):
-        return (machine.get("accelerator_gflops") or {}).get("float32")
-    return machine.get("matmul_gflops")
-
-
-def _fraction_legend(group: Group) -> str:
-    any_fraction = any(_fraction(record) for record in group.ok)
-    return " (in brackets: of the machine's matrix product)" if any_fraction else ""
 
 
 def _relative_difference(values: Sequence[float]) -> float:
@@ -552,43 +403,6 @@ def _relative_difference(values: Sequence[float]) -> float:
 
 
 # --- words ------------------------------------------------------------------------------------
-
-
-def _state(record: Record) -> str:
-    """Return the status and what keeps its figures from being those of the task."""
-    marks = records.stand_ins(record) if record["status"] == "ok" else []
-    return ", ".join([record["status"], *marks])
-
-
-def _machine_title(machine: Mapping[str, Any]) -> str:
-    cores = f"{machine['cores']} core{'' if machine['cores'] == 1 else 's'}"
-    parts = [machine.get("accelerator"), machine["processor"], cores]
-    return ", ".join(part for part in parts if part)
-
-
-def _machine_facts(machine: Mapping[str, Any], all_runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    facts = [
-        f"{machine['threads']} hardware threads",
-        f"{machine['memory_bytes'] / 2**30:.0f} GiB of memory",
-        str(machine["system"]),
-    ]
-    if machine.get("accelerator"):
-        facts.append(f"driver {machine['driver']}, CUDA {machine.get('cuda') or 'unknown'}")
-    facts += _rates(
-        "NumPy's float32 matrix product", [run.get("matmul_gflops") for run in all_runs]
-    )
-    for kind in ("float32", "tf32"):
-        found = [(run.get("accelerator_gflops") or {}).get(kind) for run in all_runs]
-        facts += _rates(f"the accelerator's {kind} matrix product", found)
-    return facts
-
-
-def _rates(what: str, found: Sequence[float | None]) -> list[str]:
-    rates = [rate for rate in found if rate]
-    if not rates:
-        return []
-    least, most = _number(min(rates)), _number(max(rates))
-    return [f"{what}: {least if least == most else f'{least} to {most}'} GFLOP/s"]
 
 
 def _bold(names: Sequence[str]) -> str:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import signal
-import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,35 +12,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from rosetta import (
-    datasets,
-    environments,
-    execution,
-    here,
-    keys,
-    machine,
-    outcomes,
-    processes,
-    publish,
-    records,
-    registry,
-    report,
-)
-from rosetta.errors import Unavailable, UserError
+from rosetta import registry
+from rosetta.data import datasets
+from rosetta.environments import build, here
+from rosetta.errors import Unavailable
 from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
-from rosetta.records import Record
 from rosetta.registry import Cell, Framework
-from rosetta.states import Look, Setting, State, list_cells, make_setting, select
+from rosetta.results import keys, publish, records, report
+from rosetta.results.records import Record
+from rosetta.runs import execution, machine, outcomes, words
+from rosetta.runs.locking import alone, terminated_like_interrupted
+from rosetta.runs.states import Look, Setting, State, list_cells, make_setting, select
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-STYLES = {"ok": "green", "stale": "yellow", "failed": "red", "broken": "red"}
 
 
 @dataclass
@@ -73,7 +57,7 @@ def run(project: Project, options: Options, console: Console | None = None) -> i
     display = Display(console)
     selected = select(project, options)
     setting = make_setting(project, options, [cell.framework for cell in selected])
-    with _alone(project), _terminated_like_interrupted():
+    with alone(project), terminated_like_interrupted():
         try:
             return Run(project, options, setting, selected, display).go()
         except KeyboardInterrupt:
@@ -88,24 +72,10 @@ def show_cells(project: Project, options: Options, console: Console | None = Non
     """Print the matrix with the state of each cell, and under it why one is not ok."""
     display = Display(console)
     states = list_cells(project, options)
-    tasks = [task for task in registry.TASKS if any(each.cell.task == task for each in states)]
-    table = Table(title=None)
-    for heading in ("framework", *tasks):
-        table.add_column(heading)
-    found = {(each.cell.framework.name, each.cell.task): each for each in states}
-    for name in dict.fromkeys(each.cell.framework.name for each in states):
-        table.add_row(name, *(_mark(found.get((name, task))) for task in tasks))
-    display.console.print(table)
+    display.console.print(words.matrix(states))
     for each in states:
         if each.why:
             display.line(f"{each.cell.task} {each.cell.framework.name}: {each.state}, {each.why}")
-
-
-def _mark(state: State | None) -> str:
-    if state is None:
-        return "no notebook"
-    style = STYLES.get(state.state)
-    return f"[{style}]{state.state}[/]" if style else state.state
 
 
 @dataclass
@@ -168,7 +138,7 @@ class Run:
     def _announce(self, states: Sequence[State], todo: Sequence[State]) -> None:
         """Say what will be built and run, before anything is."""
         line = self.display.line
-        line(f"Machine: {_in_words(self.setting.machine)}")
+        line(f"Machine: {words.describe_machine(self.setting.machine)}")
         done = len(states) - len(todo)
         line(
             f"Profile {self.setting.profile} on the {self.setting.device.upper()}: "
@@ -178,7 +148,7 @@ class Run:
             return
         if self.setting.here is None:
             frameworks = [each.cell.framework for each in todo]
-            for text in environments.plan(self.project, frameworks, self.setting.device):
+            for text in build.plan(self.project, frameworks, self.setting.device):
                 line(f"  will build {text}")
         for text in datasets.plan(self.project, {each.cell.task for each in todo}):
             line(f"  will fetch {text}")
@@ -231,7 +201,7 @@ class Run:
                     self._measure_machine(product)
                     self.display.begin(title)
                     state = self._execute_one(look, cell, data[cell.task], python)
-                self.display.done(f"{title}: {_summary(state)}", STYLES.get(state.state))
+                self.display.done(f"{title}: {words.summary(state)}", words.STYLES.get(state.state))
                 report.update(self.project, with_plots=False)
                 yield state
 
@@ -274,9 +244,7 @@ class Run:
     def _own_pythons(self, unique: Mapping[str, Framework]) -> dict[str, here.Python | Unavailable]:
         device = self.setting.device
         with self.times.spent_on("environments"), self.display.busy("Environments"):
-            built = environments.ensure_many(
-                self.project, unique.values(), device, self.display.log
-            )
+            built = build.ensure_many(self.project, unique.values(), device, self.display.log)
         return {
             name: found
             if isinstance(found, Unavailable)
@@ -391,7 +359,7 @@ class Run:
         if not ran:
             self.display.line("Nothing to do. --force runs it all again.")
             return
-        self.display.console.print(_summary_table(states))
+        self.display.console.print(words.summary_table(states))
         self.display.line(
             f"Wall time: data {self.times.data:.0f} s, environments "
             f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: results.md"
@@ -416,95 +384,4 @@ def _exit_code(states: Iterable[State]) -> int:
 # --- words ------------------------------------------------------------------------------------
 
 
-def _in_words(machine: Mapping[str, Any]) -> str:
-    memory = machine["memory_bytes"] / 2**30
-    parts = [
-        machine["processor"],
-        f"{machine['cores']} cores",
-        f"{memory:.0f} GiB",
-        machine["accelerator"],
-        machine["system"],
-    ]
-    return ", ".join(part for part in parts if part) + f" ({machine['name']})"
-
-
-def _summary(state: State) -> str:
-    """Return how a cell ended, in one line."""
-    record = state.record
-    if state.state != "ok" or record is None:
-        return f"{state.state}: {state.why}" if state.why else state.state
-    parts = ["ok", *_figures(record)]
-    if "run" in record:
-        parts.append(f"{record['run']['seconds']:.0f} s")
-    return ", ".join(parts)
-
-
-def _figures(record: Record) -> list[str]:
-    metrics, unit = record["metrics"], record.get("unit", "examples")
-    figures = []
-    if metrics.get("accuracy") is not None:
-        figures.append(f"accuracy {100 * metrics['accuracy']:.1f} %")
-    if metrics.get("train_examples_per_second"):
-        figures.append(f"training {metrics['train_examples_per_second']:.4g} {unit}/s")
-    elif metrics.get("forward_examples_per_second"):
-        figures.append(f"forward {metrics['forward_examples_per_second']:.4g} {unit}/s")
-    return figures
-
-
-def _summary_table(states: Sequence[State]) -> Table:
-    table = Table()
-    for heading in ("task", "framework", "state", "figures"):
-        table.add_column(heading, overflow="fold")
-    for each in states:
-        ok = each.state == "ok" and each.record is not None
-        figures = ", ".join(_figures(each.record)) if ok and each.record else escape(each.why or "")
-        marked = f"[{STYLES.get(each.state, 'default')}]{each.state}[/]"
-        table.add_row(each.cell.task, each.cell.framework.name, marked, figures)
-    return table
-
-
 # --- one run at a time ------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """Hold the project's lock, clear away what a killed runner left, and mark what is started."""
-    try:
-        project.state.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(project.state / "run.lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            "another run is going on in this repository: wait for it, or stop it"
-        ) from None
-    except OSError as error:
-        raise UserError(f"cannot write to the repository: {error.strerror}") from None
-    before = os.environ.get(processes.VARIABLE)
-    try:
-        processes.kill_orphans(project)
-        records.remove_temporary(project)
-        shutil.rmtree(project.state / "jobs", ignore_errors=True)
-        os.environ[processes.VARIABLE] = processes.mark(project)
-        yield
-    finally:
-        os.environ.pop(processes.VARIABLE)
-        if before is not None:
-            os.environ[processes.VARIABLE] = before
-        lock.release()
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

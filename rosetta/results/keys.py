@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rosetta.project import Project
-from rosetta.records import Record
 from rosetta.registry import Cell, Framework
+from rosetta.results.records import Record
 
 # The parts of a key, and what a reader calls them.
 PARTS = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rosetta import convert
-from rosetta.datasets import write_json
+from rosetta.data import convert
+from rosetta.data.files import write_json
 
 TRAIN, TEST = 12_800, 2_000
 CLASS_WORDS = 50  # words of each opinion

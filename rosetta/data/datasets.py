@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosetta import download
-from rosetta.download import Damaged, Progress, Unreachable
+from rosetta.data import download
+from rosetta.data.download import Damaged, Progress, Unreachable
+from rosetta.data.files import write_json
 from rosetta.errors import UserError
 from rosetta.project import Project
 
@@ -151,7 +152,7 @@ def _obtain(
     stand_in = "synthetic data" if dataset.name in SYNTHETIC else "random ones"
     log(f"{dataset.title}: {_failed(project, dataset.name)}, {stand_in} stand in")
     if dataset.name in SYNTHETIC and not _is_complete(_stand_in_folder(project, dataset.name)):
-        from rosetta import synthetic
+        from rosetta.data import synthetic
 
         synthetic.write(_stand_in_folder(project, dataset.name), dataset.name)
 
@@ -198,7 +199,7 @@ def _convert(
     project: Project, dataset: Dataset, archive: Path, sha256: str, source: str, log: Log
 ) -> None:
     """Convert an archive into data/NAME; dataset.json, written last, makes it complete."""
-    from rosetta import convert
+    from rosetta.data import convert
 
     log(f"{dataset.title}: converting")
     target = project.data / dataset.name
@@ -231,13 +232,6 @@ def _discard(archive: Path) -> None:
 def _damaged(dataset: Dataset, reason: str, where: str = "") -> str:
     fix = f"put a whole one {where}" if where else "it was removed, run again to fetch it anew"
     return f"{dataset.file} is damaged ({reason}): {fix}"
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 # --- what there is, and what failed -----------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rosetta.download import Damaged
+from rosetta.data.download import Damaged
 
 CIFAR10_FILES = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],

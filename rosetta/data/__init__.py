@@ -1,0 +1,1 @@
+"""The data sets: fetched, checked, converted, and their stand-ins."""
