@@ -220,7 +220,7 @@ def list_(**chosen: Any) -> None:
 @click.option("--jupyter", is_flag=True, help="Offer them as kernels in JupyterLab.")
 def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
     """Build environments ('all' for every one)."""
-    from rosetta.environments import build
+    from rosetta.environments import build, kernels
     from rosetta.runs.machine import choose_device
 
     project, rows = Project.here(), _rows(names)
@@ -234,7 +234,7 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
         if isinstance(outcome, Unavailable):
             _say(f"{row.name}: {outcome}")
         elif jupyter:
-            build.register_kernel(project, row, device)
+            kernels.register(project, row, device)
             _say(f"{row.name}: JupyterLab offers it as 'Rosetta: {row.title}'")
         else:
             _say(f"{row.name}: {project.relative(outcome)}")
@@ -259,11 +259,11 @@ def data(mirror: str | None) -> int:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def lock(names: tuple[str, ...]) -> int:
     """Write the exact versions of environments: NAME.lock."""
-    from rosetta.environments import build
+    from rosetta.environments import lock
 
     project = Project.here()
     for row in {row.environment: row for row in _rows(names)}.values():
-        _say(project.relative(build.lock(project, row, _say)))
+        _say(project.relative(lock.write(project, row, _say)))
     return 0
 
 

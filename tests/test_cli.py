@@ -13,6 +13,7 @@ import pytest
 from rosetta import bootstrap, cli
 from rosetta.data import datasets
 from rosetta.environments import build
+from rosetta.environments import lock as locks
 from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.project import Project
@@ -295,7 +296,7 @@ def test_lock_writes_each_environment_once(
         seen.append(row.environment)
         return project.frameworks / f"{row.environment}.lock"
 
-    monkeypatch.setattr(build, "lock", lock)
+    monkeypatch.setattr(locks, "write", lock)
     assert cli.main(["lock", "alpha", "gamma"]) == 0
     assert seen == ["alpha"]
     assert capsys.readouterr().out == "frameworks/alpha.lock\n"

@@ -259,11 +259,12 @@ def probe(python: Path) -> str:
 @pytest.mark.notebooks
 @pytest.mark.parametrize(("version", "numpy"), OLD_AND_NEW)
 def test_old_and_new_pythons_compute_the_same(version, numpy, tmp_path):
-    from rosetta.environments import build
+    from rosetta.environments import interpreters
+    from rosetta.errors import Unavailable
 
     try:
-        python = build.find_python(version)
-    except build.Unavailable as missing:
+        python = interpreters.find_python(version)
+    except Unavailable as missing:
         pytest.skip(str(missing))
     uv = Path(sys.executable).with_name("uv")
     subprocess.run([uv, "venv", "-q", "--python", python, tmp_path / "env"], check=True)

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_project import heed_ctrl_c
 
-from rosetta.environments import build
+from rosetta.environments import build, interpreters, kernels, lock
+from rosetta.environments import uv as uv_tool
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Framework, load
@@ -35,8 +36,8 @@ def tiny(
     project: Project, wheels: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Framework:
     """A row with one package of its own, in two versions; the lock names the older one."""
-    monkeypatch.setattr(build, "KERNEL_PACKAGES", ())
-    build._pip_files.cache_clear()
+    monkeypatch.setattr(lock, "KERNEL_PACKAGES", ())
+    uv_tool._pip_files.cache_clear()
     wheels("tiny", "1.0+cpu")
     wheels("tiny", "2.0")
     return row(project, ROW, lock="tiny==1.0\n")
@@ -209,9 +210,9 @@ def building(project: Project, tiny: Framework) -> Iterator[subprocess.Popen[byt
     row(project, 'build = "slow.py"\n' + ROW)
     code = (
         "import sys; from pathlib import Path; from rosetta import registry\n"
-        "from rosetta.environments import build\n"
+        "from rosetta.environments import build, lock\n"
         "from rosetta.project import Project\n"
-        "build.KERNEL_PACKAGES = ()\n"
+        "lock.KERNEL_PACKAGES = ()\n"
         f"project = Project(Path({str(project.root)!r}))\n"
         "rows = registry.load(project).values()\n"
         "build.ensure_many(project, rows, 'cpu', print)\n"
@@ -259,10 +260,10 @@ def test_takes_uv_from_the_path_where_its_package_has_none(
     uv = fake(tmp_path / "uv", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "uv", None)
-    assert build.uv_executable() == str(uv)
+    assert uv_tool.executable() == str(uv)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="pip install uv"):
-        build.uv_executable()
+        uv_tool.executable()
 
 
 @pytest.mark.skipif(not hasattr(sysconfig, "_init_posix"), reason="sysconfig is made otherwise")
@@ -277,7 +278,7 @@ def test_two_threads_may_look_for_uv_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sysconfig, "_CONFIG_VARS", None)
     monkeypatch.setattr(sysconfig, "_CONFIG_VARS_INITIALIZED", False, raising=False)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: build.uv_executable(), range(4)))
+        found = list(pool.map(lambda _: uv_tool.executable(), range(4)))
     assert len(set(found)) == 1
 
 
@@ -302,7 +303,7 @@ def test_lock_holds_versions_and_nothing_else(project: Project, tiny: Framework)
     (project.frameworks / "tiny.lock").unlink()
     both = row(project, ROW + 'gpu = ["tiny>=1", "tiny-cuda"]\n')
     with pytest.raises(UserError, match="tiny-cuda"):
-        build.lock(project, both, quiet)
+        lock.write(project, both, quiet)
     assert not (project.frameworks / "tiny.lock").exists()
 
 
@@ -312,14 +313,14 @@ def test_lock_covers_the_cpu_and_the_gpu_build(
     wheels("tiny", "3.0+cpu")
     wheels("extra", "1.5")
     both = row(project, ROW + 'gpu = ["tiny>=1", "extra"]\n')
-    written = build.lock(project, both, quiet).read_text(encoding="utf-8")
+    written = lock.write(project, both, quiet).read_text(encoding="utf-8")
     assert written.splitlines()[1:] == ["extra==1.5", "tiny==3.0"]
     assert "/" not in written
 
 
 def test_locks_for_a_python_that_is_not_here(project: Project, tiny: Framework) -> None:
     old = row(project, ROW.replace(VERSION, "3.6"))
-    assert "tiny==2.0" in build.lock(project, old, quiet).read_text(encoding="utf-8")
+    assert "tiny==2.0" in lock.write(project, old, quiet).read_text(encoding="utf-8")
 
 
 names = st.from_regex(r"[A-Za-z0-9]([\w.-]{0,8}[A-Za-z0-9])?", fullmatch=True).filter(str.isascii)
@@ -329,7 +330,7 @@ versions = st.lists(st.integers(0, 99), min_size=1, max_size=3).map(lambda v: ".
 @given(st.dictionaries(names, versions), st.sampled_from(["", "+cpu", "+cu130", "+g1a2.b"]))
 def test_pins_lose_their_local_version(pins: dict[str, str], local: str) -> None:
     text = "# a comment\n" + "".join(f"{name}=={v}{local}\n" for name, v in pins.items())
-    assert build.parse_pins(text) == pins
+    assert lock.parse_pins(text) == pins
 
 
 # --- settings of pip --------------------------------------------------------------------------
@@ -345,9 +346,9 @@ def test_uv_is_told_what_pip_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine/simple")
-    build._pip_files.cache_clear()
-    settings = build.uv_settings()
-    build._pip_files.cache_clear()
+    uv_tool._pip_files.cache_clear()
+    settings = uv_tool.settings()
+    uv_tool._pip_files.cache_clear()
     assert settings["UV_FIND_LINKS"] == "/one,/two"
     assert settings["UV_INDEX"] == "https://b https://c"
     assert settings["UV_INDEX_STRATEGY"] == "unsafe-best-match"
@@ -363,9 +364,9 @@ def test_torch_comes_from_its_cpu_index_or_else_as_it_is(
         tmp_path / "uv",
         f'echo "$@" >> {calls}; case "$*" in *--torch-backend*) exit 1;; esac; exit 0',
     )
-    monkeypatch.setattr(build, "uv_executable", lambda: str(uv))
+    monkeypatch.setattr(uv_tool, "executable", lambda: str(uv))
     found = {"UV_FIND_LINKS": "/wheels"} if links else {}
-    monkeypatch.setattr(build, "uv_settings", lambda: {**os.environ, **found})
+    monkeypatch.setattr(uv_tool, "settings", lambda: {**os.environ, **found})
     torch = row(project, ROW.replace("tiny>=1", "torch==2.13.0"))
     (project.state / "logs").mkdir(parents=True)
     log = project.state / "logs" / "env.log"
@@ -387,8 +388,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", str(home / "bin"))
     uv = fake(home / "uv", "exit 2")
-    monkeypatch.setattr(build, "uv_executable", lambda: str(uv))
-    monkeypatch.setattr(build, "uv_settings", lambda: dict(os.environ))
+    monkeypatch.setattr(uv_tool, "executable", lambda: str(uv))
+    monkeypatch.setattr(uv_tool, "settings", lambda: dict(os.environ))
     return home
 
 
@@ -397,12 +398,12 @@ def interpreter(path: Path, version: str = "3.6") -> Path:
 
 
 def test_takes_its_own_python(bare: Path) -> None:
-    assert build.find_python(VERSION) == Path(sys.executable)
+    assert interpreters.find_python(VERSION) == Path(sys.executable)
 
 
 def test_finds_a_python_on_the_path(bare: Path) -> None:
     python = interpreter(bare / "bin" / "python3.6")
-    assert build.find_python("3.6") == python
+    assert interpreters.find_python("3.6") == python
 
 
 def test_finds_the_newest_under_pyenv_past_a_shim_that_fails(bare: Path) -> None:
@@ -410,22 +411,22 @@ def test_finds_the_newest_under_pyenv_past_a_shim_that_fails(bare: Path) -> None
     interpreter(bare / "bin" / "python3", "3.12")
     for patch in ("3.6.9", "3.6.15", "3.60.1"):
         interpreter(bare / ".pyenv" / "versions" / patch / "bin" / "python3.6")
-    assert build.find_python("3.6").parts[-3] == "3.6.15"
+    assert interpreters.find_python("3.6").parts[-3] == "3.6.15"
 
 
 def test_finds_a_python_in_conda(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = interpreter(bare / "conda" / "envs" / "old" / "bin" / "python3.6")
     with pytest.raises(Unavailable):
-        build.find_python("3.6")
+        interpreters.find_python("3.6")
     monkeypatch.setenv("CONDA_EXE", str(bare / "conda" / "bin" / "conda"))
-    assert build.find_python("3.6") == python
+    assert interpreters.find_python("3.6") == python
 
 
 def test_finds_what_conda_wrote_down(bare: Path) -> None:
     python = interpreter(bare / "elsewhere" / "bin" / "python3.6")
     (bare / ".conda").mkdir()
     (bare / ".conda" / "environments.txt").write_text(f"{bare / 'elsewhere'}\n")
-    assert build.find_python("3.6") == python
+    assert interpreters.find_python("3.6") == python
 
 
 def test_downloads_what_uv_has(bare: Path) -> None:
@@ -436,13 +437,13 @@ def test_downloads_what_uv_has(bare: Path) -> None:
         f"find) test -e {python.parent}.done && echo {python};; esac",
     )
     lines: list[str] = []
-    assert build.find_python("3.6", lines.append) == python
+    assert interpreters.find_python("3.6", lines.append) == python
     assert "download" in lines[0]
 
 
 def test_says_which_python_is_missing_and_how_to_get_it(bare: Path) -> None:
     with pytest.raises(Unavailable, match=r"needs Python 3\.6.*pyenv install 3\.6.*conda create"):
-        build.find_python("3.6")
+        interpreters.find_python("3.6")
 
 
 # --- Jupyter ----------------------------------------------------------------------------------
@@ -453,12 +454,12 @@ def test_registers_a_kernel(
 ) -> None:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     tiny = row(project, ROW + '[variables]\nBACKEND = "x"\n')
-    folder = build.register_kernel(project, tiny, "cpu")
+    folder = kernels.register(project, tiny, "cpu")
     assert folder == tmp_path / "jupyter" / "kernels" / "rosetta-tiny"
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
     assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == {"BACKEND": "x"}
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
-    build.register_kernel(project, tiny, "cpu")
+    kernels.register(project, tiny, "cpu")
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
     assert again["env"] == {"BACKEND": "x", "ROSETTA_DATA": str(tmp_path)}
     assert spec["argv"][0] == str(project.environments / "tiny" / "bin" / "python")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rosetta.environments import build
+from rosetta.environments.lock import parse_pins
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Framework
@@ -135,9 +135,9 @@ def locked(project: Project, framework: Framework, device: str) -> dict[str, str
     """Return the versions that the lock gives a row's packages, or else its requirements."""
     lock = project.frameworks / f"{framework.environment}.lock"
     text = "\n".join(re.sub(r"\[.*?\]", "", each) for each in _requirements(framework, device))
-    pins = build.parse_pins(text)
+    pins = parse_pins(text)
     if lock.is_file():
-        pins.update(build.parse_pins(lock.read_text(encoding="utf-8")))
+        pins.update(parse_pins(lock.read_text(encoding="utf-8")))
     normal = {_name(name): version for name, version in pins.items()}
     return {name: normal[name] for name in package_names(framework, device) if name in normal}
 

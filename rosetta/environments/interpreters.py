@@ -1,0 +1,102 @@
+"""The interpreter for a version of Python: found on this machine, or downloaded by uv."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rosetta.environments import uv
+from rosetta.errors import Unavailable
+
+Log = Callable[[str], None]
+
+
+def find_python(version: str, log: Log | None = None) -> Path:
+    """Return an interpreter of a version such as "3.6", downloaded by uv where there is none.
+
+    Looks on the PATH, under pyenv, in conda and among the builds that uv manages. Raises
+    Unavailable that says how to get it.
+    """
+    for candidate in _candidates(version):
+        found = _probe(candidate, version)
+        if found:
+            return found
+    if log:
+        log(f"Python {version} was not found here: asking uv to download it")
+    command = [uv.executable(), "python", "install", version]
+    subprocess.run(command, capture_output=True, env=uv.settings())
+    managed = _uv_managed(version)
+    if managed:
+        return managed
+    raise Unavailable(
+        f"needs Python {version}, which is not on the PATH, under pyenv or in conda, and which uv "
+        f"could not download: get it with 'pyenv install {version}' or "
+        f"'conda create -n python{version} python={version}'"
+    )
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    """Yield the places where an interpreter of this version may be, best first."""
+    yield Path(sys.executable)
+    name = f"python{version}"
+    for command in (name, "python3", "python"):
+        found = shutil.which(command)
+        if found:
+            yield Path(found)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for home in sorted(
+        pyenv.glob(version + ".*"), key=lambda path: numbers(path.name), reverse=True
+    ):
+        yield home / "bin" / name
+        yield home / "python.exe"
+    for home in _conda_homes():
+        yield home / "bin" / name
+        yield home / "python.exe"
+    managed = _uv_managed(version)
+    if managed:
+        yield managed
+
+
+def _conda_homes() -> Iterator[Path]:
+    """Yield conda's environments: the active one, the base, and all that conda wrote down."""
+    if "CONDA_PREFIX" in os.environ:
+        yield Path(os.environ["CONDA_PREFIX"])
+    if "CONDA_EXE" in os.environ:
+        base = Path(os.environ["CONDA_EXE"]).parent.parent
+        yield base
+        yield from sorted((base / "envs").glob("*"))
+    listed = Path.home() / ".conda" / "environments.txt"
+    if listed.is_file():
+        yield from map(Path, listed.read_text(encoding="utf-8").split("\n"))
+
+
+def _uv_managed(version: str) -> Path | None:
+    command = [uv.executable(), "python", "find", "--managed-python", "--no-python-downloads"]
+    done = subprocess.run([*command, version], capture_output=True, text=True, env=uv.settings())
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
+
+
+def _probe(python: Path, version: str) -> Path | None:
+    """Return the real path of an interpreter if it starts and is of this version.
+
+    What is found on the PATH may be a shim of pyenv, which fails or stands for another version.
+    """
+    if not python.is_file():
+        return None
+    code = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)"
+    try:
+        done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found, _, path = done.stdout.strip().partition("\n")
+    return Path(path) if done.returncode == 0 and found == version else None
+
+
+def numbers(version: str) -> list[int]:
+    """Return the numbers of a version, which order versions as they were made."""
+    return [int(number) for number in re.findall(r"\d+", version)]

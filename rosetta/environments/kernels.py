@@ -1,0 +1,31 @@
+"""The environments as kernels of the user's own JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rosetta.environments.build import folder, interpreter
+from rosetta.project import Project
+from rosetta.registry import Framework
+
+
+def register(project: Project, framework: Framework, device: str) -> Path:
+    """Offer a row's environment to the user's JupyterLab; return the folder of its kernelspec."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    target = Path(jupyter_data_dir()) / "kernels" / f"rosetta-{framework.name}"
+    python = interpreter(folder(project, framework, device))
+    spec: dict[str, Any] = {
+        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": f"Rosetta: {framework.title}",
+        "language": "python",
+        "env": dict(framework.variables),
+    }
+    if "ROSETTA_DATA" in os.environ:
+        spec["env"]["ROSETTA_DATA"] = str(project.data)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+    return target
