@@ -43,8 +43,13 @@ def load(dataset, part, count=None, seed=0):
     x, y = (np.load(os.path.join(path, "%s_%s.npy" % (name, part)), mmap_mode="r") for name in "xy")
     if count is None or count >= len(x):
         return x, y
-    chosen = np.sort(np.random.RandomState(seed).permutation(len(x))[:count])
-    return x[chosen], y[chosen]
+    drawn = chosen(len(x), count, seed)
+    return x[drawn], y[drawn]
+
+
+def chosen(examples, count, seed):
+    """Return the indices of `count` examples drawn at random, in ascending order."""
+    return np.sort(np.random.RandomState(seed).permutation(examples)[:count])
 
 
 def to_layout(pictures, layout):
@@ -73,12 +78,13 @@ def resnet50_pictures(pictures, layout):
 class Batches(object):
     """Batches of a training set in a seeded order, the same for every framework.
 
-    seconds, examples: time spent in preparing batches so far, and how many examples they held.
+    seconds, examples, count: time spent in preparing batches so far, how many examples they held,
+    and how many they were.
     """
 
     def __init__(self, batch_size, seed, steps=None):
         self.batch_size, self.seed, self.steps = batch_size, seed, steps
-        self.seconds, self.examples = 0.0, 0
+        self.seconds, self.examples, self.count = 0.0, 0, 0
 
     def order(self, examples, epoch):
         """Return the indices of the examples of one epoch, in order.
@@ -102,8 +108,9 @@ class Batches(object):
         order = self.order(len(x), epoch)
         for start in range(0, len(order), self.batch_size):
             began = time.perf_counter()
-            chosen = order[start : start + self.batch_size]
-            batch = x[chosen], y[chosen]
+            indices = order[start : start + self.batch_size]
+            batch = x[indices], y[indices]
             self.seconds += time.perf_counter() - began
-            self.examples += len(chosen)
+            self.examples += len(indices)
+            self.count += 1
             yield batch

@@ -8,6 +8,19 @@ from collections import OrderedDict
 
 import numpy as np
 
+from .layers import (
+    add_rows,
+    batch_norm,
+    convolution,
+    convolution_backward,
+    gru,
+    gru_step_backward,
+    max_pool,
+    max_pool_backward,
+    overlapping_max_pool,
+    softmax_cross_entropy,
+)
+from .optimizers import adam, sgd_with_momentum
 from .tasks import TASKS, resnet50_blocks
 
 # What a framework may do otherwise, per task: the first form is the base form.
@@ -45,129 +58,54 @@ def full_dialect(task, dialect=None):
     return chosen
 
 
-# --- layers ---------------------------------------------------------------------------------------
-
-
-def _pad(x, padding, value=0.0):
-    return np.pad(
-        x,
-        ((0, 0), (0, 0), (padding, padding), (padding, padding)),
-        "constant",
-        constant_values=value,
-    )
-
-
-def _taps(kernel, stride, height, width):
-    """Yield (row, column, the slices of a padded picture that this tap of a kernel meets)."""
-    for row in range(kernel):
-        for column in range(kernel):
-            rows = slice(row, row + stride * (height - 1) + 1, stride)
-            columns = slice(column, column + stride * (width - 1) + 1, stride)
-            yield row, column, (slice(None), slice(None), rows, columns)
-
-
-def _output_size(x, kernel, stride, padding):
-    return tuple((size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:])
-
-
-def convolution(x, kernel, bias=None, stride=1, padding=0):
-    """Return (output, cache) of a convolution (a cross-correlation); kernel [out, in, k, k]."""
-    (outputs, inputs, size, _), n = kernel.shape, len(x)
-    height, width = _output_size(x, size, stride, padding)
-    padded = _pad(x, padding)
-    # One matrix product over all taps; the pictures stand innermost, so that each tap is copied in
-    # long rows.
-    patches = np.empty((inputs, size, size, n, height, width), x.dtype)
-    for row, column, where in _taps(size, stride, height, width):
-        patches[:, row, column] = padded[where].transpose(1, 0, 2, 3)
-    patches = patches.reshape(-1, n * height * width)
-    y = kernel.reshape(outputs, -1).dot(patches)
-    if bias is not None:
-        y += bias[:, None]
-    return y.reshape(outputs, n, height, width).transpose(1, 0, 2, 3), (
-        patches,
-        kernel,
-        x.shape,
-        padding,
-    )
-
-
-def convolution_backward(dy, cache, need_dx=True):
-    """Return (dx, dkernel, dbias) of a convolution of stride 1; dx is None unless asked for."""
-    patches, kernel, (n, inputs, height, width), padding = cache
-    outputs, size, out_height, out_width = len(kernel), kernel.shape[2], dy.shape[2], dy.shape[3]
-    dy = dy.transpose(1, 0, 2, 3).reshape(outputs, -1)
-    dkernel, dbias = dy.dot(patches.T).reshape(kernel.shape), dy.sum(axis=1)
-    if not need_dx:
-        return None, dkernel, dbias
-    dpatches = kernel.reshape(outputs, -1).T.dot(dy)
-    dpatches = dpatches.reshape(inputs, size, size, n, out_height, out_width)
-    dx = np.zeros((n, inputs, height + 2 * padding, width + 2 * padding), dy.dtype)
-    for row, column, where in _taps(size, 1, out_height, out_width):
-        dx[where] += dpatches[:, row, column].transpose(1, 0, 2, 3)
-    return dx[:, :, padding : padding + height, padding : padding + width], dkernel, dbias
-
-
-def max_pool(x):
-    """Return (output, cache) of a 2x2 max-pool with stride 2."""
-    n, c, height, width = x.shape
-    blocks = x.reshape(n, c, height // 2, 2, width // 2, 2)
-    y = blocks.max(axis=(3, 5))
-    return y, blocks == y[:, :, :, None, :, None]
-
-
-def max_pool_backward(dy, mask):
-    """Return dx. Ties all get the gradient: they are zeros of a ReLU, which stops it."""
-    n, c, height, _, width, _ = mask.shape
-    return (mask * dy[:, :, :, None, :, None]).reshape(n, c, 2 * height, 2 * width)
-
-
-def softmax_cross_entropy(logits, y):
-    """Return (mean loss over the batch, dlogits)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    rows = np.arange(len(y))
-    dlogits = np.exp(log_probabilities)
-    dlogits[rows, y] -= 1
-    return -log_probabilities[rows, y].mean(), dlogits / len(y)
-
-
-def sigmoid(x):
-    # tanh does not overflow where exp(-x) would.
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
 # --- cifar10_cnn ----------------------------------------------------------------------------------
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4")
+POOLED = ("conv2", "conv4")
 
 
-def _cnn_forward(weights, x):
-    caches = []
+def dropout_masks(random, examples, rates, dtype):
+    """Return the masks of one training step: 1/(1-p) where a number is kept, else 0.
+
+    rates: of the three dropouts. Shapes [N, 50, 16, 16], [N, 100, 8, 8], [N, 512].
+    """
+    shapes = [(examples, 50, 16, 16), (examples, 100, 8, 8), (examples, 512)]
+    return [
+        (random.uniform(size=shape) >= rate).astype(dtype) / np.asarray(1 - rate, dtype)
+        for shape, rate in zip(shapes, rates)
+    ]
+
+
+def _cnn_forward(weights, x, masks=None):
+    caches, first, second, third = [], *(masks or (1, 1, 1))
     for name in CONVOLUTIONS:
         x, cache = convolution(x, weights[name + ".weight"], weights[name + ".bias"], padding=1)
         x = np.maximum(x, 0)
         caches.append((cache, x > 0))
-        if name in ("conv2", "conv4"):
-            x, mask = max_pool(x)
-            caches.append(mask)
+        if name in POOLED:
+            x, largest = max_pool(x)
+            mask = first if name == "conv2" else second
+            x = x * mask
+            caches.append((largest, mask))
     pooled = x.shape
     flat = x.reshape(len(x), -1)
-    hidden = np.maximum(flat.dot(weights["fc1.weight"].T) + weights["fc1.bias"], 0)
+    active = np.maximum(flat.dot(weights["fc1.weight"].T) + weights["fc1.bias"], 0)
+    hidden = active * third
     logits = hidden.dot(weights["fc2.weight"].T) + weights["fc2.bias"]
-    return logits, (caches, pooled, flat, hidden)
+    return logits, (caches, pooled, flat, hidden, (active > 0) * third)
 
 
 def _cnn_backward(weights, dlogits, cache):
-    caches, pooled, flat, hidden = cache
+    caches, pooled, flat, hidden, passed = cache
     gradients = {"fc2.weight": dlogits.T.dot(hidden), "fc2.bias": dlogits.sum(axis=0)}
-    dhidden = dlogits.dot(weights["fc2.weight"]) * (hidden > 0)
+    dhidden = dlogits.dot(weights["fc2.weight"]) * passed
     gradients.update({"fc1.weight": dhidden.T.dot(flat), "fc1.bias": dhidden.sum(axis=0)})
     dx = dhidden.dot(weights["fc1.weight"]).reshape(pooled)
     caches = list(caches)
     for name in reversed(CONVOLUTIONS):
-        if name in ("conv2", "conv4"):
-            dx = max_pool_backward(dx, caches.pop())
+        if name in POOLED:
+            largest, mask = caches.pop()
+            dx = max_pool_backward(dx * mask, largest)
         convolution_cache, active = caches.pop()
         dx, dkernel, dbias = convolution_backward(
             dx * active, convolution_cache, need_dx=name != "conv1"
@@ -176,59 +114,10 @@ def _cnn_backward(weights, dlogits, cache):
     return gradients
 
 
-# --- imdb_gru -------------------------------------------------------------------------------------
+# --- imdb_gru --------------------------------------------------------------------------------------
 
 
-def _gru_forward(weights, x, reset):
-    embedded = weights["embedding.weight"][x]  # [N, steps, 125]
-    inputs = embedded.dot(weights["gru.weight_ih_l0"].T) + weights["gru.bias_ih_l0"]
-    kernel, bias = weights["gru.weight_hh_l0"], weights["gru.bias_hh_l0"]
-    size = kernel.shape[1]
-    h, caches = np.zeros((len(x), size), kernel.dtype), []
-    for step in range(x.shape[1]):
-        from_input = inputs[:, step]
-        gates = sigmoid(from_input[:, : 2 * size] + h.dot(kernel[: 2 * size].T) + bias[: 2 * size])
-        r, z = gates[:, :size], gates[:, size:]
-        if reset == "after":
-            recurrent = h.dot(kernel[2 * size :].T) + bias[2 * size :]
-            n = np.tanh(from_input[:, 2 * size :] + r * recurrent)
-        else:
-            recurrent = None
-            n = np.tanh(
-                from_input[:, 2 * size :] + (r * h).dot(kernel[2 * size :].T) + bias[2 * size :]
-            )
-        caches.append((h, r, z, n, recurrent))
-        h = (1 - z) * n + z * h
-    logits = h.dot(weights["fc.weight"].T) + weights["fc.bias"]
-    return logits, (embedded, caches, h)
-
-
-def _gru_step_backward(dh, kernel, cache):
-    """Return (dh before, d of the input side [N, 3H], of the recurrent side, its factor for n)."""
-    h, r, z, n, recurrent = cache
-    size = h.shape[1]
-    dn = dh * (1 - z) * (1 - n * n)
-    dz = dh * (h - n) * z * (1 - z)
-    if recurrent is not None:
-        dr, from_n, factor = dn * recurrent, dn * r, h
-        dh_n = from_n.dot(kernel[2 * size :])
-    else:
-        drh = dn.dot(kernel[2 * size :])
-        dr, from_n, factor = drh * h, dn, r * h
-        dh_n = drh * r
-    dr = dr * r * (1 - r)
-    dgates = np.concatenate([dr, dz], axis=1)
-    dh_before = dh * z + dgates.dot(kernel[: 2 * size]) + dh_n
-    return (
-        dh_before,
-        np.concatenate([dgates, dn], axis=1),
-        np.concatenate([dgates, from_n], axis=1),
-        factor,
-    )
-
-
-def _gru_backward(weights, x, dlogits, cache, biases):
-    embedded, caches, last = cache
+def _gru_backward(weights, x, dlogits, embedded, last, caches, biases):
     gradients = {"fc.weight": dlogits.T.dot(last), "fc.bias": dlogits.sum(axis=0)}
     kernel = weights["gru.weight_hh_l0"]
     size = kernel.shape[1]
@@ -237,18 +126,17 @@ def _gru_backward(weights, x, dlogits, cache, biases):
     dh = dlogits.dot(weights["fc.weight"])
     for step in reversed(range(x.shape[1])):
         h = caches[step][0]
-        dh, dinputs[:, step], drecurrent, factor = _gru_step_backward(dh, kernel, caches[step])
+        dh, dinputs[:, step], drecurrent, factor = gru_step_backward(dh, kernel, caches[step])
         dkernel[: 2 * size] += drecurrent[:, : 2 * size].T.dot(h)
         dkernel[2 * size :] += drecurrent[:, 2 * size :].T.dot(factor)
         dbias += drecurrent.sum(axis=0)
     # A bias that the dialect does not have gets no gradient and stays at zero.
     dbias[: {"separate": 0, "shared": 2 * size, "input": 3 * size}[biases]] = 0
     flat = dinputs.reshape(-1, 3 * size)
-    dembedding = np.zeros_like(weights["embedding.weight"])
-    np.add.at(dembedding, x.ravel(), flat.dot(weights["gru.weight_ih_l0"]))
+    dembedded = flat.dot(weights["gru.weight_ih_l0"])
     gradients.update(
         {
-            "embedding.weight": dembedding,
+            "embedding.weight": add_rows(x.ravel(), dembedded, len(weights["embedding.weight"])),
             "gru.weight_ih_l0": flat.T.dot(embedded.reshape(len(flat), -1)),
             "gru.weight_hh_l0": dkernel,
             "gru.bias_ih_l0": flat.sum(axis=0),
@@ -261,52 +149,106 @@ def _gru_backward(weights, x, dlogits, cache, biases):
 # --- resnet50_features ----------------------------------------------------------------------------
 
 
-def _resnet_forward(weights, x, epsilon=1e-5, stride_in="conv2"):
-    def convolve(x, name, normalisation, stride=1):
-        kernel = weights[name + ".weight"]
-        x = convolution(x, kernel, stride=stride, padding=kernel.shape[2] // 2)[0]
-        gamma, beta, mean, variance = (
-            weights[normalisation + part][:, None, None]
-            for part in (".weight", ".bias", ".running_mean", ".running_var")
-        )
-        return gamma * (x - mean) / np.sqrt(variance + np.asarray(epsilon, x.dtype)) + beta
+def _convolution_and_norm(weights, x, convolution_name, norm_name, stride=1):
+    kernel = weights[convolution_name + ".weight"]
+    x = convolution(x, kernel, stride=stride, padding=kernel.shape[2] // 2)[0]
+    return batch_norm(weights, norm_name, x)
 
-    x = np.maximum(convolve(x, "conv1", "bn1", stride=2), 0)
-    padded = _pad(x, 1, -np.inf)
-    x = np.maximum.reduce([padded[where] for _, _, where in _taps(3, 2, *_output_size(x, 3, 2, 1))])
+
+def _resnet_stem(weights, x):
+    return np.maximum(_convolution_and_norm(weights, x, "conv1", "bn1", stride=2), 0)
+
+
+def _resnet_layer(weights, x, layer):
     for prefix, inputs, _, outputs, stride in resnet50_blocks():
-        strides = {"conv1": 1, "conv2": 1, stride_in: stride}
-        branch = np.maximum(convolve(x, prefix + "conv1", prefix + "bn1", strides["conv1"]), 0)
-        branch = np.maximum(convolve(branch, prefix + "conv2", prefix + "bn2", strides["conv2"]), 0)
-        branch = convolve(branch, prefix + "conv3", prefix + "bn3")
+        if not prefix.startswith(layer + "."):
+            continue
+        branch = np.maximum(_convolution_and_norm(weights, x, prefix + "conv1", prefix + "bn1"), 0)
+        branch = np.maximum(
+            _convolution_and_norm(weights, branch, prefix + "conv2", prefix + "bn2", stride), 0
+        )
+        branch = _convolution_and_norm(weights, branch, prefix + "conv3", prefix + "bn3")
         if inputs != outputs:
-            x = convolve(x, prefix + "downsample.0", prefix + "downsample.1", stride)
+            names = prefix + "downsample.0", prefix + "downsample.1"
+            x = _convolution_and_norm(weights, x, *names, stride=stride)
         x = np.maximum(x + branch, 0)
-    return x.mean(axis=(2, 3))
+    return x
+
+
+# --- layer by layer -------------------------------------------------------------------------------
+
+# The layers that have a name of their own, in order, per task.
+LAYERS = {
+    "cifar10_cnn": ("conv1", "conv2", "conv3", "conv4", "fc1", "fc2"),
+    "imdb_gru": ("embedding", "gru", "fc"),
+    "resnet50_features": ("bn1", "layer1", "layer2", "layer3", "layer4", "features"),
+}
+# A ReLU follows these. It may stand in the layer, after it or after the pool behind it.
+RECTIFIED = ("conv1", "conv2", "conv3", "conv4", "fc1", "bn1")
+
+
+def layer(task, weights, name, x, dialect=None):
+    """Return the output of one layer, after its ReLU if it has one, in inference mode.
+
+    x: the output of the layer before it as this function returns it, or the network's input. A
+    max-pool belongs to the layer that follows it.
+    """
+    if task == "resnet50_features":
+        if name == "bn1":
+            return _resnet_stem(weights, x)
+        if name == "features":
+            return x.mean(axis=(2, 3))
+        return _resnet_layer(weights, overlapping_max_pool(x) if name == "layer1" else x, name)
+    if name == "embedding":
+        return weights["embedding.weight"][x]
+    if name == "gru":
+        return gru(weights, x, full_dialect(task, dialect)["gru_reset"])[0]
+    if name in ("conv3", "fc1"):
+        x = max_pool(x)[0]
+    kernel, bias = weights[name + ".weight"], weights[name + ".bias"]
+    if name.startswith("conv"):
+        y = convolution(x, kernel, bias, padding=1)[0]
+    else:
+        y = x.reshape(len(x), -1).dot(kernel.T) + bias
+    return np.maximum(y, 0) if name in RECTIFIED else y
+
+
+def activations(task, weights, x, dialect=None):
+    """Return {layer: its output} of all layers for x, see `layer`; the last is the network's."""
+    outputs = OrderedDict()
+    for name in LAYERS[task]:
+        x = outputs[name] = layer(task, weights, name, x, dialect)
+    return outputs
 
 
 # --- the tasks ------------------------------------------------------------------------------------
 
+EXAMPLES_AT_ONCE = 64  # keeps the working set small, whatever N is
+
 
 def logits(task, weights, x, dialect=None):
     """Return the output in inference mode: logits [N, classes], or features [N, 2048]."""
-    if task == "cifar10_cnn":
-        return _cnn_forward(weights, x)[0]
-    if task == "imdb_gru":
-        return _gru_forward(weights, x, full_dialect(task, dialect)["gru_reset"])[0]
-    return _resnet_forward(weights, x)
+    parts = [x[i : i + EXAMPLES_AT_ONCE] for i in range(0, len(x), EXAMPLES_AT_ONCE)]
+    last = LAYERS[task][-1]
+    return np.concatenate([activations(task, weights, part, dialect)[last] for part in parts])
 
 
-def loss_and_gradients(task, weights, x, y, dialect=None):
-    """Return (mean cross-entropy without dropout, its gradient for every array of `weights`)."""
+def loss_and_gradients(task, weights, x, y, dialect=None, masks=None):
+    """Return (mean cross-entropy, its gradient for every array of `weights`).
+
+    masks: of the dropouts of cifar10_cnn, from `dropout_masks`; None drops nothing out.
+    """
     if task == "cifar10_cnn":
-        output, cache = _cnn_forward(weights, x)
+        output, cache = _cnn_forward(weights, x, masks)
         loss, dlogits = softmax_cross_entropy(output, y)
         return loss, _cnn_backward(weights, dlogits, cache)
     dialect = full_dialect(task, dialect)
-    output, cache = _gru_forward(weights, x, dialect["gru_reset"])
+    embedded = weights["embedding.weight"][x]
+    last, caches = gru(weights, embedded, dialect["gru_reset"])
+    output = last.dot(weights["fc.weight"].T) + weights["fc.bias"]
     loss, dlogits = softmax_cross_entropy(output, y)
-    return loss, _gru_backward(weights, x, dlogits, cache, dialect["gru_biases"])
+    biases = dialect["gru_biases"]
+    return loss, _gru_backward(weights, x, dlogits, embedded, last, caches, biases)
 
 
 def held_weights(task, weights, dialect=None):
@@ -335,44 +277,6 @@ def representable_weights(task, weights, dialect=None):
     return weights
 
 
-def sgd_with_momentum(weights, learning_rate, momentum):
-    """Return step(gradients), which updates `weights` in place: v = momentum v + g; w -= rate v."""
-    velocity = {name: np.zeros_like(array) for name, array in weights.items()}
-
-    def step(gradients):
-        for name, array in weights.items():
-            velocity[name] = momentum * velocity[name] + gradients[name]
-            array -= learning_rate * velocity[name]
-
-    return step
-
-
-def adam(weights, learning_rate, beta1, beta2, epsilon, epsilon_at="corrected"):
-    """Return step(gradients), which updates `weights` in place. Kingma and Ba, 2015, algorithm 1.
-
-    epsilon_at "uncorrected" is the form of the end of its section 2, with the step size corrected
-    for both biases: the same but for the place of epsilon.
-    """
-    first = {name: np.zeros_like(array) for name, array in weights.items()}
-    second = {name: np.zeros_like(array) for name, array in weights.items()}
-    count = [0]
-
-    def step(gradients):
-        count[0] += 1
-        correction1, correction2 = 1 - beta1 ** count[0], 1 - beta2 ** count[0]
-        for name, array in weights.items():
-            gradient = gradients[name]
-            first[name] = beta1 * first[name] + (1 - beta1) * gradient
-            second[name] = beta2 * second[name] + (1 - beta2) * gradient * gradient
-            if epsilon_at == "corrected":
-                root = np.sqrt(second[name] / correction2) + epsilon
-            else:
-                root = (np.sqrt(second[name]) + epsilon) / np.sqrt(correction2)
-            array -= learning_rate / correction1 * first[name] / root
-
-    return step
-
-
 def optimizer(task, weights, dialect=None, **changed):
     """Return the task's optimiser over `weights`; `changed` replaces hyper-parameters."""
     settings = dict(TASKS[task].hyper_parameters, **changed)
@@ -382,14 +286,21 @@ def optimizer(task, weights, dialect=None, **changed):
     return adam(weights, epsilon_at=full_dialect(task, dialect)["adam_epsilon"], **settings)
 
 
-def train(task, weights, batches, dialect=None):
-    """Return (losses, weights after them) of one step per batch, without dropout, on a copy."""
+def train(task, weights, batches, dialect=None, dropout_random=None):
+    """Return (losses, weights after them) of one training step per batch, on a copy of `weights`.
+
+    dropout_random: a numpy.random.RandomState to draw the masks of cifar10_cnn from; None: no
+    dropout.
+    """
     weights = OrderedDict(
         (name, array.copy()) for name, array in held_weights(task, weights, dialect).items()
     )
-    step, losses = optimizer(task, weights, dialect), []
+    step, losses, masks = optimizer(task, weights, dialect), [], None
     for x, y in batches:
-        loss, gradients = loss_and_gradients(task, weights, x, y, dialect)
+        if dropout_random is not None:
+            rates = TASKS[task].hyper_parameters["dropout"]
+            masks = dropout_masks(dropout_random, len(x), rates, x.dtype)
+        loss, gradients = loss_and_gradients(task, weights, x, y, dialect, masks)
         step(gradients)
         losses.append(float(loss))
     return losses, weights

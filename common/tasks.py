@@ -26,8 +26,8 @@ PROFILES = ("smoke", "quick", "full")
 
 # The sections of a notebook. Each code cell is tagged with the one it stands in.
 TRAINING_STEPS = (
-    "setup", "parameters", "data", "model", "weights",
-    "loss", "check", "train", "evaluate", "record",
+    "setup", "parameters", "data", "model", "weights", "loss",
+    "check", "inside", "train", "evaluate", "save", "record",
 )  # fmt: skip
 INFERENCE_STEPS = tuple(step for step in TRAINING_STEPS if step not in ("loss", "train"))
 
