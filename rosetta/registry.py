@@ -27,8 +27,9 @@ KEYS: dict[str, type] = {
     "variables": dict,
     "parameters": dict,
     "facts": dict,
+    "familiar": int,
 }
-KINDS = {"str": "a string", "list": "a list of strings", "dict": "a table"}
+KINDS = {"str": "a string", "int": "a whole number", "list": "a list of strings", "dict": "a table"}
 PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
@@ -50,6 +51,7 @@ class Framework:
     variables: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    familiar: int | None = None  # the site shows the rows of the least two until others are chosen
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         variables=row.get("variables", {}),
         parameters=row.get("parameters", {}),
         facts=row.get("facts", {}),
+        familiar=row.get("familiar"),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,8 @@ class Site:
 
     def pair(self) -> list[str]:
         """Return the two rows that a page shows when its address names none."""
-        familiar: Sequence[str] = ("pytorch", "keras-tensorflow", "tensorflow", "flax")
-        found = [name for name in familiar if name in self.rows]
-        return (found + [name for name in self.rows if name not in found])[:2]
+        familiar = {each.row: each.framework.familiar or math.inf for each in self.notebooks}
+        return sorted(self.rows, key=familiar.__getitem__)[:2]
 
 
 SINGLE_PAGES = ("translate", "phrases", "results", "facts")
