@@ -1,4 +1,4 @@
-"""The registry: frameworks/*.toml, one file per row of the tables."""
+"""The registry: frameworks/NAME.toml, one file per row of the tables."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class Cell:
 
 def load(project: Project) -> dict[str, Framework]:
     """Return the rows by name, sorted. Raises UserError that names the file and what is wrong."""
-    rows = {path.stem: _read(path) for path in sorted(project.frameworks.glob("*.toml"))}
+    # A name with a dot, as of NAME.site.toml, is that of a file beside a row's.
+    files = sorted(path for path in project.frameworks.glob("*.toml") if "." not in path.stem)
+    rows = {path.stem: _read(path) for path in files}
     if not rows:
         raise UserError("frameworks/ holds no row: is this a whole checkout of the repository?")
     return {name: _framework(name, row, rows) for name, row in rows.items()}

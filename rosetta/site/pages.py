@@ -15,7 +15,7 @@ from rosetta import registry
 from rosetta.project import Project
 from rosetta.results import records
 from rosetta.results.report import TASK_TITLES, Report
-from rosetta.site import differences, facts, notebooks, phrases, render, results
+from rosetta.site import differences, facts, families, notebooks, phrases, render, results
 
 HERE = Path(__file__).parent
 # Short names of the tasks, where there is little room.
@@ -39,7 +39,8 @@ class Site:
         self.images = render.Images()
         cells = list(self.report.cells.values())
         self.notebooks = notebooks.load(project, cells, self.records, self.images)
-        self.book = phrases.load(HERE / "phrases.toml", self.notebooks)
+        self.families = families.load(project, self.report.frameworks.values())
+        self.book = phrases.load(HERE / "phrases.toml", self.notebooks, self.families)
         self.warnings = [str(error) for error in broken] + self.book.warnings
 
     def write(self, folder: Path) -> None:
@@ -66,7 +67,7 @@ class Site:
 
     def _pages(self) -> dict[str, Mapping[str, Any]]:
         tasks = {task: self._task(task) for task in self.tasks}
-        table = differences.load(HERE / "differences.toml", self.report.frameworks)
+        table = differences.load(HERE / "differences.toml", self.families)
         single: dict[str, Mapping[str, Any]] = {
             "index": {
                 "glance": results.glance(self.report, self.rows),
