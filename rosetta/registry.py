@@ -1,4 +1,4 @@
-"""The registry: frameworks/*.toml, one file per row of the tables."""
+"""The registry: frameworks/NAME.toml, one file per row of the tables."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ KEYS: dict[str, type] = {
     "variables": dict,
     "parameters": dict,
     "facts": dict,
+    "familiar": int,
 }
-KINDS = {"str": "a string", "list": "a list of strings", "dict": "a table"}
+KINDS = {"str": "a string", "int": "a whole number", "list": "a list of strings", "dict": "a table"}
 PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
@@ -50,6 +51,7 @@ class Framework:
     variables: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    familiar: int | None = None  # the site shows the rows of the least two until others are chosen
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Cell:
 
 def load(project: Project) -> dict[str, Framework]:
     """Return the rows by name, sorted. Raises UserError that names the file and what is wrong."""
-    rows = {path.stem: _read(path) for path in sorted(project.frameworks.glob("*.toml"))}
+    # A name with a dot, as of NAME.site.toml, is that of a file beside a row's.
+    files = sorted(path for path in project.frameworks.glob("*.toml") if "." not in path.stem)
+    rows = {path.stem: _read(path) for path in files}
     if not rows:
         raise UserError("frameworks/ holds no row: is this a whole checkout of the repository?")
     return {name: _framework(name, row, rows) for name, row in rows.items()}
@@ -172,6 +176,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         variables=row.get("variables", {}),
         parameters=row.get("parameters", {}),
         facts=row.get("facts", {}),
+        familiar=row.get("familiar"),
     )
 
 

@@ -58,6 +58,7 @@ def test_shares_an_environment(project: Project) -> None:
         (ROW.replace("3.11", "311"), "python must be a version"),
         (ROW.replace("cpu", "gpu"), "packages.cpu is missing"),
         (ROW + "[variables]\nA = 1\n", "variables.A must be a string"),
+        ('familiar = "1"\n' + ROW, "familiar must be a whole number"),
         ('title = "A"\nenvironment = "bta"\n', "unknown environment 'bta': did you mean 'beta'?"),
         ('environment = "beta"\n' + ROW, "python belongs to the row 'beta'"),
         ('build = "no.build.py"\n' + ROW, "there is no frameworks/no.build.py"),

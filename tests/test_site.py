@@ -16,7 +16,7 @@ from rosetta import cli, registry
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.registry import Framework
-from rosetta.site import charts, differences, facts, phrases, render
+from rosetta.site import charts, differences, facts, families, phrases, render
 from rosetta.site.build import MARKER, build
 from rosetta.site.notebooks import Cell, Notebook
 
@@ -200,11 +200,17 @@ def a_notebook(name: str, code: str) -> Notebook:
     return Notebook("cifar10_cnn", Framework(name, name.title(), name), "", None, {"model": [cell]})
 
 
-def a_book(tmp_path: Path, rule: str, code: str) -> phrases.Book:
+def a_book(tmp_path: Path, rule: str, code: str, rule_of_row: str | None = None) -> phrases.Book:
     file = tmp_path / "phrases.toml"
     head = 'id = "sum"\ngroup = "G"\ntitle = "Sum"\ntask = "cifar10_cnn"\nsection = "model"\n'
-    file.write_text(f"[titles]\n[[phrase]]\n{head}{rule}\n")
-    return phrases.load(file, [a_notebook("frame", code)])
+    file.write_text(f"[[phrase]]\n{head}{rule}\n")
+    own = tmp_path / "frameworks" / "frame.site.toml"
+    own.parent.mkdir()
+    if rule_of_row is not None:
+        own.write_text(f"[phrases]\nsum = {{{rule_of_row}}}\n")
+    notebook = a_notebook("frame", code)
+    told = families.load(Project(tmp_path), [notebook.framework])
+    return phrases.load(file, [notebook], told)
 
 
 CODE = "class A:\n    def add(self, a, b):\n        return (\n            a + b\n        )\n"
@@ -215,10 +221,6 @@ CODE = "class A:\n    def add(self, a, b):\n        return (\n            a + b\
     [
         ("pattern = 'a \\+ b'", "a + b"),
         ("pattern = 'return \\((?:\\n.*)+?\\)'", "return (\n    a + b\n)"),
-        (
-            "pattern = 'none'\npatterns = {frame = ['class', 'def']}",
-            "class A:\ndef add(self, a, b):",
-        ),
         ('define = "add"', "def add(self, a, b):\n    return (\n        a + b\n    )"),
     ],
 )
@@ -227,22 +229,28 @@ def test_a_phrase_is_cut_from_the_notebook(tmp_path: Path, rule: str, phrase: st
     assert concept.phrases["frame"].code == phrase
 
 
+def test_a_rule_of_the_row_takes_the_place_of_the_shared_one(tmp_path: Path) -> None:
+    own = "pattern = ['class', 'def']"
+    (concept,) = a_book(tmp_path, "pattern = 'none'", CODE, own).concepts
+    assert concept.phrases["frame"].code == "class A:\ndef add(self, a, b):"
+
+
 @pytest.mark.parametrize("pattern", ["a", "nowhere"])
 def test_a_phrase_that_is_not_in_just_one_place_stops_the_build(
     tmp_path: Path, pattern: str
 ) -> None:
     with pytest.raises(UserError, match=r"sum \(frame\): \d+ matches"):
-        a_book(tmp_path, f"patterns = {{frame = '{pattern}'}}", CODE)
+        a_book(tmp_path, "pattern = 'a b'", CODE, f"pattern = '{pattern}'")
 
 
 def test_a_new_notebook_need_not_fit_the_rules(tmp_path: Path) -> None:
     book = a_book(tmp_path, "pattern = 'nowhere'", CODE)
     assert book.concepts[0].phrases["frame"].reason == phrases.UNTOLD
-    assert book.warnings == ["phrases.toml: no phrase of frame for sum"]
+    assert book.warnings == ["frameworks/frame.site.toml: no phrase for sum"]
 
 
 def test_what_a_framework_lacks_has_its_reason(tmp_path: Path) -> None:
-    (concept,) = a_book(tmp_path, 'absent = {frame = "it adds by itself"}', CODE).concepts
+    (concept,) = a_book(tmp_path, "", CODE, 'absent = "it adds by itself"').concepts
     assert concept.phrases["frame"] == phrases.Phrase(None, "it adds by itself")
 
 
@@ -255,8 +263,10 @@ def test_the_book_has_its_concepts(site: Path) -> None:
 # --- differences, facts, charts, cells ----------------------------------------------------------
 
 
-def test_the_differences_speak_of_known_frameworks() -> None:
-    table = differences.load(ROOT / "rosetta/site/differences.toml", registry.load(Project(ROOT)))
+def test_every_difference_has_several_forms() -> None:
+    project = Project(ROOT)
+    told = families.load(project, registry.load(project).values())
+    table = differences.load(ROOT / "rosetta/site/differences.toml", told)
     assert len(table.differences) >= 20
     assert all(len(difference.forms) >= 2 for difference in table.differences)
 

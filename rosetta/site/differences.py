@@ -1,4 +1,7 @@
-"""What differs between two frameworks for one and the same network: from differences.toml."""
+"""What differs between two frameworks for one and the same network.
+
+The questions are in differences.toml, how a framework answers them stands with its row.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosetta.errors import UserError
-from rosetta.registry import Framework
+from rosetta.site.families import Family
 
 
 @dataclass(frozen=True)
@@ -47,28 +49,32 @@ class Table:
         return groups
 
 
-def load(file: Path, frameworks: Mapping[str, Framework]) -> Table:
-    """Return the table in `file`. Raises UserError for a family that nothing knows."""
+def load(file: Path, families: Mapping[str, Family]) -> Table:
+    """Return the table in `file`, with the forms of all families."""
     content = tomllib.loads(file.read_text(encoding="utf-8"))
-    families: dict[str, str] = dict(content["families"])
-    known = {framework.notebook for framework in frameworks.values()} | set(families)
-    differences = [_difference(entry) for entry in content["difference"]]
-    for difference in differences:
-        told = [family for form in difference.forms for family in form.families]
-        for family in told:
-            if family not in known:
-                raise UserError(f"{file.name}: {difference.id}: unknown family '{family}'")
-            if told.count(family) > 1:
-                raise UserError(f"{file.name}: {difference.id}: '{family}' is in two forms")
-    return Table(differences, families)
+    for family in families.values():
+        family.check("differences", [entry["id"] for entry in content["difference"]])
+    differences = [
+        _difference(entry, _forms(entry["id"], families)) for entry in content["difference"]
+    ]
+    return Table(differences, {name: family.title for name, family in families.items()})
 
 
-def _difference(entry: Mapping[str, Any]) -> Difference:
+def _forms(difference: str, families: Mapping[str, Family]) -> list[Form]:
+    """Return the forms of a difference: families that say the same have the same."""
+    said: dict[str, list[str]] = {}
+    for name, family in families.items():
+        if difference in family.differences:
+            said.setdefault(family.differences[difference], []).append(name)
+    return [Form(text, tuple(names)) for text, names in said.items()]
+
+
+def _difference(entry: Mapping[str, Any], forms: Sequence[Form]) -> Difference:
     return Difference(
         id=entry["id"],
         group=entry["group"],
         title=entry["title"],
-        forms=[Form(form["text"], tuple(form["in"])) for form in entry["form"]],
+        forms=forms,
         advice=entry["advice"],
         tasks=entry["tasks"],
         step=entry["step"],

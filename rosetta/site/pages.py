@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rosetta import registry
 from rosetta.project import Project
 from rosetta.results import records
 from rosetta.results.report import TASK_TITLES, Report
-from rosetta.site import differences, facts, notebooks, phrases, render, results
+from rosetta.site import differences, facts, families, notebooks, phrases, render, results
 
 HERE = Path(__file__).parent
 # Short names of the tasks, where there is little room.
@@ -38,7 +39,8 @@ class Site:
         self.images = render.Images()
         cells = list(self.report.cells.values())
         self.notebooks = notebooks.load(project, cells, self.records, self.images)
-        self.book = phrases.load(HERE / "phrases.toml", self.notebooks)
+        self.families = families.load(project, self.report.frameworks.values())
+        self.book = phrases.load(HERE / "phrases.toml", self.notebooks, self.families)
         self.warnings = [str(error) for error in broken] + self.book.warnings
 
     def write(self, folder: Path) -> None:
@@ -65,7 +67,7 @@ class Site:
 
     def _pages(self) -> dict[str, Mapping[str, Any]]:
         tasks = {task: self._task(task) for task in self.tasks}
-        table = differences.load(HERE / "differences.toml", self.report.frameworks)
+        table = differences.load(HERE / "differences.toml", self.families)
         single: dict[str, Mapping[str, Any]] = {
             "index": {
                 "glance": results.glance(self.report, self.rows),
@@ -126,9 +128,8 @@ class Site:
 
     def pair(self) -> list[str]:
         """Return the two rows that a page shows when its address names none."""
-        familiar: Sequence[str] = ("pytorch", "keras-tensorflow", "tensorflow", "flax")
-        found = [name for name in familiar if name in self.rows]
-        return (found + [name for name in self.rows if name not in found])[:2]
+        familiar = {each.row: each.framework.familiar or math.inf for each in self.notebooks}
+        return sorted(self.rows, key=familiar.__getitem__)[:2]
 
 
 SINGLE_PAGES = ("translate", "phrases", "results", "facts")

@@ -1,4 +1,7 @@
-"""The phrase book: how each framework says a thing, cut from its notebook by phrases.toml."""
+"""The phrase book: how each framework says a thing, cut from its notebook by a rule.
+
+Concepts and shared rules are in phrases.toml, those of one notebook with its row.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rosetta.errors import UserError
+from rosetta.site.families import Family, where
 from rosetta.site.notebooks import SECTIONS, Notebook
 
 UNTOLD = "no phrase of this framework yet"
@@ -53,31 +57,28 @@ class Book:
         return groups
 
 
-def load(file: Path, notebooks: Sequence[Notebook]) -> Book:
+def load(file: Path, notebooks: Sequence[Notebook], families: Mapping[str, Family]) -> Book:
     """Return the book. Raises UserError that names each phrase that is not found just once."""
     content = tomllib.loads(file.read_text(encoding="utf-8"))
     by_name = {(each.task, each.framework.notebook or ""): each for each in notebooks}
-    titles = {name: _title(name, content, notebooks) for _, name in by_name}
-    columns = dict(sorted(titles.items(), key=lambda item: item[1].lower()))
+    seen = {name for _, name in by_name}
+    columns = {name: family.title for name, family in families.items() if name in seen}
+    for family in families.values():
+        family.check("phrases", [entry["id"] for entry in content["phrase"]])
     concepts, wrong = [], []
     for entry in content["phrase"]:
         phrases = {}
         for name in columns:
             try:
-                phrases[name] = _phrase(entry, name, by_name.get((entry["task"], name)))
+                rule = families[name].phrases.get(entry["id"], {})
+                phrases[name] = _phrase(entry, rule, by_name.get((entry["task"], name)))
             except LookupError as error:
-                phrases[name] = Phrase(None, UNTOLD)
-                wrong += [f"{entry['id']} ({name}): {error}"] if _told(content, name) else []
+                phrases[name] = Phrase(None, UNTOLD)  # a new notebook need not fit the rules yet
+                wrong += [f"{entry['id']} ({name}): {error}"] if families[name].told else []
         concepts.append(_concept(entry, phrases))
     if wrong:
-        raise UserError(f"phrases.toml: not found in just one place: {'; '.join(wrong)}")
+        raise UserError(f"phrases not found in just one place: {'; '.join(wrong)}")
     return Book(concepts, columns, _warnings(concepts))
-
-
-def _told(content: Mapping[str, Any], name: str) -> bool:
-    """Return whether the book knows a notebook: a new one need not fit the rules yet."""
-    tables = ("patterns", "absent", "sections")
-    return any(name in entry.get(table, {}) for entry in content["phrase"] for table in tables)
 
 
 def _warnings(concepts: Sequence[Concept]) -> list[str]:
@@ -86,7 +87,7 @@ def _warnings(concepts: Sequence[Concept]) -> list[str]:
         for name, phrase in concept.phrases.items():
             if phrase.reason == UNTOLD:
                 missing.setdefault(name, []).append(concept.id)
-    return [f"phrases.toml: no phrase of {name} for {', '.join(m)}" for name, m in missing.items()]
+    return [f"{where(name)}: no phrase for {', '.join(ids)}" for name, ids in missing.items()]
 
 
 def _concept(entry: Mapping[str, Any], phrases: Mapping[str, Phrase]) -> Concept:
@@ -103,23 +104,20 @@ def _concept(entry: Mapping[str, Any], phrases: Mapping[str, Phrase]) -> Concept
     )
 
 
-def _title(name: str, content: Mapping[str, Any], notebooks: Sequence[Notebook]) -> str:
-    """Return the title of a notebook's column; its row's, unless several rows share it."""
-    titles = {each.framework.title for each in notebooks if each.framework.notebook == name}
-    return str(content["titles"].get(name) or min(titles))
+def _phrase(entry: Mapping[str, Any], rule: Mapping[str, Any], notebook: Notebook | None) -> Phrase:
+    """Return the phrase of a notebook by its own rule, or else the shared one.
 
-
-def _phrase(entry: Mapping[str, Any], name: str, notebook: Notebook | None) -> Phrase:
-    """Return the phrase of a notebook. Raises LookupError where its rule does not fit once."""
-    if name in entry.get("absent", {}):
-        return Phrase(None, entry["absent"][name])
+    Raises LookupError where that does not fit once.
+    """
+    if "absent" in rule:
+        return Phrase(None, rule["absent"])
     if notebook is None:
         return Phrase(None, "no notebook of this task")
-    rule = entry.get("patterns", {}).get(name) or entry.get("pattern")
-    source = notebook.code(entry.get("sections", {}).get(name, entry["section"]))
-    if rule:
-        rules = [rule] if isinstance(rule, str) else rule
-        return Phrase("\n".join(_lines_of(source, each) for each in rules))
+    source = notebook.code(rule.get("section", entry["section"]))
+    pattern = rule.get("pattern") or entry.get("pattern")
+    if pattern:
+        patterns = [pattern] if isinstance(pattern, str) else pattern
+        return Phrase("\n".join(_lines_of(source, each) for each in patterns))
     if "define" in entry:
         return Phrase(_definition(source, entry["define"]))
     return Phrase(None, UNTOLD)

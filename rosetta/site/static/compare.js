@@ -1,5 +1,5 @@
 // Side by side: aligns the cells of the chosen notebooks, step by step.
-// The address remembers the choice: #pytorch,flax/weights
+// The address remembers the choice: #row,row/section
 "use strict";
 
 const page = document.getElementById("columns");

@@ -1,4 +1,4 @@
-// The phrase book: search, and the columns to show. The address: #pytorch,flax?dropout
+// The phrase book: search, and the columns to show. The address: #notebook,notebook?words
 "use strict";
 
 const query = document.getElementById("query");

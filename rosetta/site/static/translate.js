@@ -1,4 +1,4 @@
-// From one framework to another: shows what differs between the two. The address: #pytorch,flax
+// From one framework to another: shows what differs between the two. The address: #row,row
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
