@@ -2,6 +2,7 @@
 
 import numpy as np
 
+
 def sgd_with_momentum(weights, learning_rate, momentum):
     """Return step(gradients), which updates `weights` in place: v = momentum v + g; w -= rate v."""
     velocity = {name: np.zeros_like(array) for name, array in weights.items()}

@@ -114,7 +114,7 @@ def _cnn_backward(weights, dlogits, cache):
     return gradients
 
 
-# --- imdb_gru --------------------------------------------------------------------------------------
+# --- imdb_gru -------------------------------------------------------------------------------------
 
 
 def _gru_backward(weights, x, dlogits, embedded, last, caches, biases):

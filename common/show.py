@@ -98,4 +98,6 @@ def accuracy_of_full(task, profile):
         except (OSError, ValueError, LookupError, TypeError):
             continue  # the report says which records are broken
     if found:
-        print("the whole training, profile full, reaches %.1f to %.1f %%" % (min(found), max(found)))
+        print(
+            "the whole training, profile full, reaches %.1f to %.1f %%" % (min(found), max(found))
+        )

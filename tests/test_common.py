@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import common
-from common import check, data, reference, run, tasks, weights
+from common import check, data, expected, reference, run, tasks, training, weights
 
 
 @pytest.fixture
@@ -85,7 +85,8 @@ def test_a_part_of_a_data_set_that_lies_by_label_is_drawn_from_all_of_it(data_fo
     for part in ("train", "test"):
         path = data_folder / "synthetic" / "imdb" / f"y_{part}.npy"
         np.save(path, np.sort(np.load(path)))
-    y_train, y_test = (common.Run("imdb_gru", profile="smoke").data()[i] for i in (1, 3))
+    this = common.Run("imdb_gru", profile="smoke")
+    y_train, y_test = this.data()[1], this._y_test
     assert len(y_train) == 256 and len(y_test) == 100
     assert 0.3 < y_train.mean() < 0.7 and 0.3 < y_test.mean() < 0.7
     x, y = data.load("imdb", "test", 100, seed=0)
@@ -129,52 +130,68 @@ def test_published_weights_are_read_in_canonical_order(data_folder):
 
 
 def test_check_examples_hold_a_part_batch_and_do_not_read_alike_transposed():
-    x, batches = check.examples("cifar10_cnn")
-    assert len(x) % 64 and len(batches) == check.STEPS
+    x, batches = expected.examples("cifar10_cnn")
+    assert len(x) % 64 and len(batches) == expected.STEPS
     assert not np.allclose(x, x.swapaxes(2, 3))
     assert all(len(np.unique(y)) > 5 for _, y in batches)
-    words = check.examples("imdb_gru")[0]
+    words = expected.examples("imdb_gru")[0]
     assert words.min() == 0 and (words == 1).any() and words.max() < 30000
 
 
-def test_errors_of_updates_are_per_tensor_and_by_norm():
-    before = {"a": np.zeros(2), "b": np.zeros(2)}
-    expected = {"a": np.array([3.0, 4.0]), "b": np.array([1e-6, 0])}
-    found = {"a": np.array([3.0, 4.0]), "b": np.array([1e-6, 1e-7])}
-    error, worst = check.update_error(before, found, before, expected)
-    assert worst == "b" and error == pytest.approx(0.1)
-
-
-def passing(task, results=("roundtrip", "logits", "losses", "weights")):
+def passing(task, missing=()):
+    """A check whose results are all there and good, so that what comes after it can be tried."""
     made = check.Check.__new__(check.Check)
-    made.task, made.dialect, made.dialect_losses = task, {}, None
-    made.batches = [] if task == "resnet50_features" else [None]
-    made.results = {name: {"error": 0.0, "limit": 1.0} for name in results}
+    made.task, made.dialect, made.dialect_losses = task, reference.full_dialect(task), None
+    made.layout, made.batches, made.proven_model = "channels_last", [None], None
+    made.results = check.Results()
+    made._before = weights.initial_weights(task)
+    for name in check.required(task):
+        if name not in missing:
+            made.results.errors[name] = {"error": 0.0, "limit": check.LIMITS[name]}
     made.step_losses, made.first_step_seconds = [1.0], 0.5
     return made
+
+
+def checked_run(task="cifar10_cnn", missing=()):
+    this = common.Run(task, profile="smoke")
+    this._check = passing(task, missing)
+    this.results = this._check.results
+    return this
 
 
 def predict(x):
     return np.stack([x.reshape(len(x), -1).mean(axis=1), np.zeros(len(x))], axis=1)
 
 
-def finish(this):
-    x_train, y_train, x_test, y_test = this.data(layout="channels_last")
+@pytest.fixture
+def easy_reference(monkeypatch):
+    """A reference that finds the classes of `predict`, and losses of 2.5."""
+    monkeypatch.setattr(
+        reference, "logits", lambda task, weights, x, dialect: np.tile([1.0, 0.0], (len(x), 1))
+    )
+    monkeypatch.setattr(training, "of_reference", lambda *key: {"losses": np.full((2, 4), 2.5)})
+
+
+def train(this):
+    x_train, y_train = this.data(layout="channels_last")
     for epoch in this.epochs():
         for x, y in this.batches(x_train, y_train, epoch):
             assert x.dtype == np.float32 and x.shape == (64, 32, 32, 3) and len(y) == 64
             this.step(np.float32(2.5))
-    this.evaluate(predict, x_test, y_test)
-    this.plot()
-    this.record(versions={"numpy": np.__version__}, threads=2)
+    start = this.initial_weights()
+    this.trained(None, lambda model: start, lambda model, x: np.tile([1.0, 0.0], (len(x), 1)))
 
 
-def test_a_run_records_what_it_measured(data_folder, monkeypatch):
+def test_a_run_records_what_it_measured(data_folder, easy_reference, monkeypatch, tmp_path):
     shown = []
+    monkeypatch.setenv("ROSETTA_FILES", str(tmp_path))
     monkeypatch.setattr("IPython.display.display", lambda found, raw: shown.append(found))
-    this = common.Run("cifar10_cnn", profile="smoke")
-    this._check = passing("cifar10_cnn")
-    finish(this)
+    this = checked_run()
+    train(this)
+    this.evaluate(predict)
+    this.plot()
+    this.saved(this.trained_weights)
+    this.record(versions={"numpy": np.__version__}, threads=2)
     assert "image/png" in shown[0]
     record = shown[1][run.MIME_TYPE]
     assert record["data"] == "synthetic" and record["weights"] == "initial"
@@ -184,24 +201,80 @@ def test_a_run_records_what_it_measured(data_folder, monkeypatch):
         128 / record["epochs"][1]["seconds"]
     )
     assert metrics["test_examples"] == 100 and 0 <= metrics["accuracy"] <= 1
+    assert metrics["reference_accuracy"] == metrics["accuracy"]
+    assert metrics["predictions_that_differ"] == 0
     assert metrics["peak_memory_bytes"] > 2**20 and metrics["first_step_seconds"] > 0.5
+    assert len(record["trained_weights_sha256"]) == 64
     json.dumps(record)  # nothing of NumPy's is left in it
+    with np.load(tmp_path / "weights.npz") as kept:
+        assert {name: kept[name].shape for name in kept} == weights.SPECS["cifar10_cnn"]
 
 
 def test_a_run_without_its_checks_is_refused(data_folder):
     this = common.Run("cifar10_cnn", profile="smoke")
     with pytest.raises(RuntimeError, match="checks not made"):
         this.record(versions={"numpy": "1"})
-    this._check = passing("cifar10_cnn", results=("roundtrip", "logits"))
-    with pytest.raises(RuntimeError, match="losses"):
-        this.record(versions={"numpy": "1"})
+    with pytest.raises(RuntimeError, match=r"checks not made: losses, saved"):
+        checked_run(missing=("losses", "saved")).record(versions={"numpy": "1"})
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_step_for_each_batch_and_no_more(data_folder, steps):
+    this = checked_run()
+    x_train, y_train = this.data()
+    with pytest.raises(check.CheckFailed, match=r"\d losses of 2 batches"):
+        for epoch in this.epochs():
+            for _ in this.batches(x_train, y_train, epoch):
+                for _ in range(steps):
+                    this.step(2.5)
+
+
+def test_losses_that_are_not_the_reference_s_stop_the_training(data_folder, monkeypatch):
+    monkeypatch.setattr(training, "of_reference", lambda *key: {"losses": np.full((2, 4), 3.5)})
+    this = checked_run(missing=("training",))
+    with pytest.raises(check.CheckFailed, match=r"training: .*worst: mean of steps 1 to 4"):
+        train(this)
+
+
+def test_other_initial_weights_show_in_the_trained_ones(data_folder, easy_reference):
+    this = checked_run(missing=("training", "start"))
+    this.data(), this._check.same_names_and_shapes(this.initial_weights())
+    this._reference, this._distances = {"losses": np.zeros((1, 1))}, {"step 1": 0.0}
+    other = weights.initial_weights("cifar10_cnn", seed=1)
+    with pytest.raises(check.CheckFailed, match="start"):
+        this.trained(None, lambda model: other, lambda model, x: predict(x))
+
+
+def test_an_export_of_other_weights_than_those_that_predict_is_found(data_folder, easy_reference):
+    this = checked_run(missing=("training", "start", "trained"))
+    this.data()
+    this._reference, this._distances = {"losses": np.zeros((1, 1))}, {"step 1": 0.0}
+    start = this.initial_weights()
+    with pytest.raises(check.CheckFailed, match="trained"):
+        this.trained(None, lambda model: start, lambda model, x: np.ones((len(x), 2)))
+
+
+def test_classes_that_the_reference_does_not_find_are_refused(data_folder, easy_reference):
+    this = checked_run(missing=("predictions",))
+    train(this)
+    with pytest.raises(check.CheckFailed, match=r"predictions: .*100 of 100 differ"):
+        this.evaluate(lambda x: -predict(x) - 1)
+
+
+def test_a_file_that_gives_other_weights_back_is_refused(data_folder, easy_reference):
+    this = checked_run(missing=("saved",))
+    train(this)
+    other = dict(this.trained_weights)
+    other["fc2.bias"] = other["fc2.bias"] + 1
+    with pytest.raises(check.CheckFailed, match=r"saved: .*worst: fc2.bias"):
+        this.saved(other)
 
 
 def test_a_dropped_part_batch_is_refused_in_the_evaluation(data_folder):
     this = common.Run("cifar10_cnn", profile="smoke")
-    x_test, y_test = this.data()[2:]
+    this.data()
     with pytest.raises(ValueError, match="64 rows predicted of 100"):
-        this.evaluate(lambda x: predict(x)[: len(x) // 64 * 64 or None], x_test, y_test)
+        this.evaluate(lambda x: predict(x)[: len(x) // 64 * 64 or None])
 
 
 @pytest.mark.parametrize(
@@ -220,12 +293,11 @@ def test_unknown_names_are_refused(arguments, message):
 def test_what_the_reference_computed_is_kept_and_used_again(tmp_path, monkeypatch):
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
     calls = []
-    monkeypatch.setattr(reference, "logits", lambda *given: calls.append(1) or np.ones((2, 2)))
-    start, dialect = weights.check_weights("cifar10_cnn"), {}
     for _ in range(2):
-        found = check.expected("cifar10_cnn", start, np.zeros((2, 3, 32, 32)), [], dialect)
-        np.testing.assert_array_equal(found["logits"], np.ones((2, 2)))
-    assert len(calls) == 1
+        found = expected.kept(("task", 1), lambda: calls.append(1) or {"a": np.ones(2)})
+        np.testing.assert_array_equal(found["a"], np.ones(2))
+    expected.kept(("task", 2), lambda: calls.append(1) or {"a": np.ones(2)})
+    assert len(calls) == 2
 
 
 OLD_AND_NEW = [("3.6", "numpy==1.16.6"), ("3.13", "numpy>=2.2")]
@@ -233,16 +305,16 @@ OLD_AND_NEW = [("3.6", "numpy==1.16.6"), ("3.13", "numpy>=2.2")]
 PROBE = """
 import hashlib, sys
 import numpy as np
-from common import check, reference, run, weights
+from common import expected, reference, run, weights
 digest = hashlib.sha256()
 for task in ("cifar10_cnn", "imdb_gru"):
     for drawn in (weights.initial_weights(task), weights.check_weights(task)):
         for array in drawn.values():
             digest.update(array.tobytes())
-    x, batches = check.examples(task)
+    x, batches = expected.examples(task)
     digest.update(x.tobytes())
 small = {k: v.astype(np.float64) for k, v in weights.check_weights("imdb_gru").items()}
-part = [(x[:4], y[:4]) for x, y in check.examples("imdb_gru")[1][:2]]
+part = [(x[:4], y[:4]) for x, y in expected.examples("imdb_gru")[1][:2]]
 losses = reference.train("imdb_gru", small, part)[0]
 print(digest.hexdigest(), "%.9f %.9f" % tuple(losses))
 """

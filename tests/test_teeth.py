@@ -1,25 +1,30 @@
 """The checks have teeth: a correct program passes all, each deliberate mistake fails one."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from common import reference
-from common.check import Check, CheckFailed
+from common import layers, reference
+from common.check import Check, CheckFailed, required
 from common.tasks import TASKS
 
 Arrays = dict[str, np.ndarray]
+RATES = TASKS["cifar10_cnn"].hyper_parameters["dropout"]
 
 
 class Program:
     """A correct float32 program, as a notebook is; each mistake below overrides a method of it."""
 
-    def __init__(self, task: str, weights: Arrays) -> None:
-        self.task = task
-        self.weights = self.load({name: array.copy() for name, array in weights.items()})
-        if TASKS[task].hyper_parameters:
-            self.update = self.optimizer()
+    def __init__(self, task: str, rates: tuple[float, ...] = (0, 0, 0)) -> None:
+        self.task, self.rates = task, rates
+        self.random = np.random.RandomState(3)
 
-    def load(self, weights: Arrays) -> Arrays:
+    def load(self, weights: Arrays) -> "Program":
+        self.weights = self.take_in({name: array.copy() for name, array in weights.items()})
+        return self
+
+    def take_in(self, weights: Arrays) -> Arrays:
         return weights
 
     def export(self) -> Arrays:
@@ -31,12 +36,21 @@ class Program:
     def predict(self, x: np.ndarray) -> np.ndarray:
         return reference.logits(self.task, self.weights, x)
 
-    def gradients(self, x: np.ndarray, y: np.ndarray):
-        return reference.loss_and_gradients(self.task, self.weights, x, y)
+    def activations(self, x: np.ndarray) -> Arrays:
+        return reference.activations(self.task, self.weights, x)
 
-    def train_step(self, x: np.ndarray, y: np.ndarray) -> float:
+    def masks(self, examples: int):
+        if self.task != "cifar10_cnn":
+            return None
+        return reference.dropout_masks(self.random, examples, self.rates, np.float32)
+
+    def gradients(self, x: np.ndarray, y: np.ndarray):
+        masks = self.masks(len(x))
+        return reference.loss_and_gradients(self.task, self.weights, x, y, masks=masks)
+
+    def train_step(self, update, x: np.ndarray, y: np.ndarray) -> float:
         loss, gradients = self.gradients(x, y)
-        self.update(gradients)
+        update(gradients)
         return float(loss)
 
 
@@ -49,7 +63,7 @@ class SwappedHeightAndWidth(Program):
 
 
 class ChannelsLastFlattened(Program):
-    def load(self, weights):
+    def take_in(self, weights):
         kernel = weights["fc1.weight"].reshape(512, 100, 8, 8)
         weights["fc1.weight"] = kernel.transpose(0, 2, 3, 1).reshape(512, 6400)
         return weights
@@ -70,8 +84,11 @@ class ForgottenBias(Program):
     def predict(self, x):
         return reference.logits(self.task, self.used(), x)
 
+    def activations(self, x):
+        return reference.activations(self.task, self.used(), x)
+
     def gradients(self, x, y):
-        return reference.loss_and_gradients(self.task, self.used(), x, y)
+        return reference.loss_and_gradients(self.task, self.used(), x, y, masks=self.masks(len(x)))
 
 
 class ForgottenRecurrentBias(ForgottenBias):
@@ -83,29 +100,95 @@ class ForgottenDenseBias(ForgottenBias):
 
 
 class BiasLeftBehind(Program):
-    def load(self, weights):
+    def take_in(self, weights):
         return dict(weights, **{"conv3.bias": np.zeros_like(weights["conv3.bias"])})
 
 
 class DropoutLeftOn(Program):
-    def dropped(self, x):
-        cache = reference._cnn_forward(self.weights, x)[1]
-        hidden = cache[3] * (np.random.RandomState(0).uniform(size=cache[3].shape) > 0.5) / 0.5
-        logits = hidden.dot(self.weights["fc2.weight"].T) + self.weights["fc2.bias"]
-        return logits, (*cache[:3], hidden)
+    """In inference too."""
 
     def predict(self, x):
-        return self.dropped(x)[0].astype(np.float32)
+        return reference._cnn_forward(self.weights, x, self.masks(len(x)))[0]
 
 
-class DropoutLeftOnInTraining(DropoutLeftOn):
-    def predict(self, x):
-        return Program.predict(self, x)
+class NoDropout(Program):
+    def masks(self, examples):
+        return reference.dropout_masks(self.random, examples, (0, 0, 0), np.float32)
 
-    def gradients(self, x, y):
-        logits, cache = self.dropped(x)
-        loss, dlogits = reference.softmax_cross_entropy(logits, y)
-        return loss, reference._cnn_backward(self.weights, dlogits, cache)
+
+class OtherRates(Program):
+    """What is kept is taken for what is dropped, or one rate is another's."""
+
+    others = (0.5, 0.5, 0.5)
+
+    def masks(self, examples):
+        rates = self.others if any(self.rates) else self.rates
+        return reference.dropout_masks(self.random, examples, rates, np.float32)
+
+
+class RateOfTheFirst(OtherRates):
+    others = (0.2, 0.25, 0.5)
+
+
+class RateOfTheSecond(OtherRates):
+    others = (0.25, 0.3, 0.5)
+
+
+class RatesExchanged(OtherRates):
+    others = (0.5, 0.25, 0.25)
+
+
+class NotScaled(Program):
+    def masks(self, examples):
+        return [(mask > 0).astype(np.float32) for mask in super().masks(examples)]
+
+
+class MasksByChannel(Program):
+    def masks(self, examples):
+        first, second, third = super().masks(examples)
+        return first * 0 + first[:, :, :1, :1], second * 0 + second[:, :, :1, :1], third
+
+
+class FirstMaskByChannel(Program):
+    def masks(self, examples):
+        first, second, third = super().masks(examples)
+        return first * 0 + first[:, :, :1, :1], second, third
+
+
+class MasksByPlace(Program):
+    def masks(self, examples):
+        first, second, third = super().masks(examples)
+        return first * 0 + first[:, :1], second * 0 + second[:, :1], third
+
+
+class OneMaskForAllExamples(Program):
+    def masks(self, examples):
+        return [mask[:1].repeat(examples, axis=0) for mask in super().masks(examples)]
+
+
+class TheSameMasksAtEveryStep(Program):
+    def masks(self, examples):
+        self.random = np.random.RandomState(3)
+        return super().masks(examples)
+
+
+class SecondDropoutBeforeItsPool(Program):
+    def masks(self, examples):
+        first, _, third = super().masks(examples)
+        shape = (examples, 100, 16, 16)
+        wide = (self.random.uniform(size=shape) >= self.rates[1]) / np.float32(1 - self.rates[1])
+        # On the probe's pictures: what is left of a window is the largest of what was lit.
+        lit = np.zeros((16, 16), bool)
+        lit[::2, ::2] = True
+        for row, column in np.ndindex(8, 8):
+            if (row + column) % 2:
+                lit[2 * row + 1, 2 * column + 1] = True
+        cells = first[:, np.arange(100) % 50] * wide * lit
+        windows = cells.reshape(examples, 100, 8, 2, 8, 2).max(axis=(3, 5))
+        plain = (first[:, np.arange(100) % 50] * lit).reshape(examples, 100, 8, 2, 8, 2)
+        plain = plain.max(axis=(3, 5))
+        second = np.where(plain > 0, windows / np.maximum(plain, 1e-9), 0).astype(np.float32)
+        return first, second, third
 
 
 class ScaledMomentum(Program):
@@ -148,7 +231,7 @@ class SoftmaxTwice(Program):
 
 class SoftmaxTwiceInTraining(Program):
     def gradients(self, x, y):
-        logits, cache = reference._cnn_forward(self.weights, x)
+        logits, cache = reference._cnn_forward(self.weights, x, self.masks(len(x)))
         p = _softmax(logits)
         loss, dp = reference.softmax_cross_entropy(p, y)
         dlogits = p * (dp - (dp * p).sum(axis=1, keepdims=True))
@@ -172,7 +255,7 @@ class GatesInAnotherOrder(Program):
             for name, array in weights.items()
         }
 
-    def load(self, weights):
+    def take_in(self, weights):
         return self.permuted(weights)
 
     def export(self):
@@ -187,6 +270,9 @@ class InADialect(Program):
 
     def predict(self, x):
         return reference.logits(self.task, self.weights, x, self.dialect)
+
+    def activations(self, x):
+        return reference.activations(self.task, self.weights, x, self.dialect)
 
     def gradients(self, x, y):
         return reference.loss_and_gradients(self.task, self.weights, x, y, self.dialect)
@@ -203,16 +289,16 @@ class EpsilonHat(InADialect):
 class SharedBiases(InADialect):
     dialect = {"gru_biases": "shared"}  # noqa: RUF012
 
-    def load(self, weights):
+    def take_in(self, weights):
         return reference.held_weights(self.task, weights, self.dialect)
 
 
 class LazyEmbedding(Program):
     """Adam that moves only the rows of the batch's words, as optimisers for sparse gradients do."""
 
-    def train_step(self, x, y):
+    def train_step(self, update, x, y):
         kept = self.weights["embedding.weight"].copy()
-        loss = super().train_step(x, y)
+        loss = super().train_step(update, x, y)
         absent = np.setdiff1d(np.arange(len(kept)), x)
         self.weights["embedding.weight"][absent] = kept[absent]
         return loss
@@ -220,12 +306,25 @@ class LazyEmbedding(Program):
 
 class BatchNormEpsilon(Program):
     def predict(self, x):
-        return reference._resnet_forward(self.weights, x, epsilon=1e-3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reference, "batch_norm", partial(layers.batch_norm, epsilon=1e-3))
+            return super().predict(x)
 
 
 class StrideInTheFirstConvolution(Program):
     def predict(self, x):
-        return reference._resnet_forward(self.weights, x, stride_in="conv1")
+        def convolve(weights, x, kernel, norm, stride=1):
+            # The block's stride, taken by its first convolution and not by its second.
+            if kernel.endswith(".0.conv1") and not kernel.startswith("layer1"):
+                x = x[:, :, ::2, ::2]
+            elif kernel.endswith(".0.conv2"):
+                stride = 1
+            return correct(weights, x, kernel, norm, stride)
+
+        correct = reference._convolution_and_norm
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reference, "_convolution_and_norm", convolve)
+            return super().predict(x)
 
 
 class ForgottenBatchNormShift(ForgottenBias):
@@ -240,7 +339,6 @@ MISTAKES = {
         ForgottenDenseBias,
         BiasLeftBehind,
         DropoutLeftOn,
-        DropoutLeftOnInTraining,
         ScaledMomentum,
         NoMomentum,
         SummedLoss,
@@ -270,6 +368,22 @@ MISTAKES = {
 }
 
 
+DROPOUT_MISTAKES = [
+    NoDropout,
+    OtherRates,
+    RateOfTheFirst,
+    RateOfTheSecond,
+    RatesExchanged,
+    NotScaled,
+    MasksByChannel,
+    FirstMaskByChannel,
+    MasksByPlace,
+    OneMaskForAllExamples,
+    TheSameMasksAtEveryStep,
+    SecondDropoutBeforeItsPool,
+]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def reference_kept_for_all(tmp_path_factory):
     """What the reference computes is kept in one folder for all tests of this file."""
@@ -278,23 +392,37 @@ def reference_kept_for_all(tmp_path_factory):
         yield
 
 
-def put_through(program_class, task):
+def put_through(program_class, task, dialect=None):
     """Make all checks of a task on a program; return the Check."""
-    check = Check(task)
-    program = program_class(task, check.weights)
+    check = Check(task, dialect=dialect)
+    program = program_class(task).load(check.weights)
     check.roundtrip(program.export())
-    check.logits(program.predict(check.x))
     if check.batches:
-        check.losses(program.train_step(x, y) for x, y in check.batches)
+        update = program.optimizer()
+        check.losses(program.train_step(update, x, y) for x, y in check.batches)
         check.updated(program.export())
+    program = program_class(task, RATES).load(check.weights)
+    check.logits(program.predict(check.x))
+    if task == "cifar10_cnn":
+        see_masks(check, program)
+    program.load(check.weights)
+    check.activations(program.activations)
     return check
+
+
+def see_masks(check, program):
+    kind = type(program)
+    check.dropout(program, kind.load, kind.optimizer, kind.train_step, kind.export)
+
+
+AFTER_THE_TRAINING = {"training", "start", "trained", "predictions", "saved"}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_correct_float32_program_stays_under_a_third_of_every_limit(task):
     check = put_through(Program, task)
-    assert sorted(check.results) == sorted(check.required())
-    for name, result in check.results.items():
+    assert set(check.results.errors) == set(required(task)) - AFTER_THE_TRAINING
+    for name, result in check.results.errors.items():
         assert result["error"] < result["limit"] / 3, name
 
 
@@ -308,12 +436,29 @@ def test_a_mistake_is_caught(task, mistake):
         put_through(mistake, task)
 
 
+@pytest.mark.parametrize("mistake", DROPOUT_MISTAKES)
+def test_a_mistake_of_dropout_is_caught(mistake):
+    check = Check("cifar10_cnn")
+    see_masks(check, mistake("cifar10_cnn", RATES))
+    with pytest.raises(CheckFailed, match=r"^(dropout|masks): "):
+        check.results.stop()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "layer"),
+    [(ForgottenBias, "conv2"), (ChannelsLastFlattened, "fc1"), (ForgottenDenseBias, "fc2")],
+)
+def test_the_message_names_the_first_layer_that_differs(mistake, layer):
+    with pytest.raises(CheckFailed, match=f"the first layer that differs: {layer}$"):
+        put_through(mistake, "cifar10_cnn")
+
+
+def test_a_mistake_of_the_optimiser_leaves_every_layer_in_order():
+    with pytest.raises(CheckFailed, match=r"losses: .* at step 2; every layer by itself agrees"):
+        put_through(NoMomentum, "cifar10_cnn")
+
+
 @pytest.mark.parametrize("program_class", [ResetBefore, EpsilonHat, SharedBiases])
 def test_a_dialect_passes_once_it_is_declared(program_class):
-    check = Check("imdb_gru", dialect=program_class.dialect)
-    program = program_class("imdb_gru", check.weights)
-    check.roundtrip(program.export())
-    check.logits(program.predict(check.x))
-    check.losses(program.train_step(x, y) for x, y in check.batches)
-    check.updated(program.export())
+    check = put_through(program_class, "imdb_gru", program_class.dialect)
     assert 0 < check.dialect_losses < 0.1
