@@ -33,6 +33,11 @@ KINDS = {"str": "a string", "int": "a whole number", "list": "a list of strings"
 PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
+# An environment variable of a row: its value, or {"value", "processor"} for processors of a kind.
+Variable = str | Mapping[str, str]
+VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str}
+CORES = "{cores}"  # in a value: the number of physical cores
+
 
 @dataclass(frozen=True)
 class Framework:
@@ -48,7 +53,7 @@ class Framework:
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by device: cpu, gpu
     cuda: str | None = None  # which CUDA the gpu packages are for
     gigabytes: Mapping[str, float] = field(default_factory=dict)  # installed, by device
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     familiar: int | None = None  # the site shows the rows of the least two until others are chosen
@@ -144,10 +149,27 @@ def _check_values(name: str, row: dict[str, Any]) -> None:
     if not row.get("title"):
         raise UserError(f"{_where(name)}: title is missing")
     for key, value in row.get("variables", {}).items():
-        if not isinstance(value, str):
-            raise UserError(f"{_where(name)}: variables.{key} must be a string: put it in quotes")
+        _check_variable(name, key, value)
     if "python" in row and not re.fullmatch(r"3\.\d+", row["python"]):
         raise UserError(f'{_where(name)}: python must be a version such as "3.11"')
+
+
+def _check_variable(name: str, key: str, variable: Any) -> None:
+    where = f"{_where(name)}: variables.{key}"
+    if isinstance(variable, dict):
+        _check(name, variable, VARIABLE_KEYS, f"variables.{key}.")
+        if "value" not in variable:
+            raise UserError(f"{where}.value is missing")
+    elif not isinstance(variable, str):
+        raise UserError(f"{where} must be a string: put it in quotes")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) or key.startswith("ROSETTA_"):
+        raise UserError(f"{where} is not a name that a row's variable may have")
+    value = variable if isinstance(variable, str) else variable["value"]
+    if "\0" in value:
+        raise UserError(f"{where} must not hold a null character")
+    for braces in re.findall(r"\{\w+\}", value):
+        if braces != CORES:
+            raise UserError(f"{where}: {braces} means nothing, only {CORES} does")
 
 
 def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> Framework:

@@ -34,6 +34,16 @@ def fill(project: Project, notebooks: Mapping[str, str], task: str = TASK) -> Pr
     return project
 
 
+def add_cell(project: Project, row: str, source: str, task: str = TASK) -> None:
+    """Put a code cell into a row's notebook, behind the parameters."""
+    file = project.notebooks / task / f"{row}.ipynb"
+    notebook = json.loads(file.read_text())
+    cell = {"cell_type": "code", "execution_count": None, "id": f"added-{len(notebook['cells'])}"}
+    cell |= {"metadata": {"tags": ["setup"]}, "outputs": [], "source": source}
+    notebook["cells"].insert(2, cell)
+    file.write_text(json.dumps(notebook))
+
+
 def add_row(project: Project, name: str, **more: str) -> None:
     lines = [
         f'title = "Row {name}"',

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_project import heed_ctrl_c
 
-from rosetta.environments import build, interpreters, kernels, lock
+from rosetta.environments import build, interpreters, kernels, lock, processor, variables
 from rosetta.environments import uv as uv_tool
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Framework, load
 
+ROOT = Path(__file__).parent.parent
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 ROW = f'title = "Tiny"\nnotebook = "tiny"\npython = "{VERSION}"\n[packages]\ncpu = ["tiny>=1"]\n'
 SLOW = "import time\nprint('started', flush=True)\ntime.sleep(120)\n"
@@ -453,13 +454,46 @@ def test_registers_a_kernel(
     project: Project, tiny: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
-    tiny = row(project, ROW + '[variables]\nBACKEND = "x"\n')
+    monkeypatch.setenv("THREADS", "3")  # of this process, not of JupyterLab's kernels
+    text = '[variables]\nBACKEND = "x"\nTHREADS = "{cores}"\n'
+    tiny = row(project, ROW + text)
+    own = {"BACKEND": "x", "THREADS": str(processor.cores())}
     folder = kernels.register(project, tiny, "cpu")
     assert folder == tmp_path / "jupyter" / "kernels" / "rosetta-tiny"
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-    assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == {"BACKEND": "x"}
+    assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == own
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
     kernels.register(project, tiny, "cpu")
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-    assert again["env"] == {"BACKEND": "x", "ROSETTA_DATA": str(tmp_path)}
+    assert again["env"] == {**own, "ROSETTA_DATA": str(tmp_path)}
     assert spec["argv"][0] == str(project.environments / "tiny" / "bin" / "python")
+
+
+# --- variables --------------------------------------------------------------------------------
+
+
+def test_a_variable_may_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2\n"
+    monkeypatch.setattr(processor, "read", lambda path: text if path == "/proc/cpuinfo" else "")
+    declared = {
+        "A": {"value": "5", "processor": "AuthenticAMD"},
+        "B": {"value": "5", "processor": "avx2 !GenuineIntel"},
+        "C": {"value": "5", "processor": "GenuineIntel"},
+        "D": {"value": "5", "processor": "avx2 !AuthenticAMD"},
+        "E": {"value": "{cores}"},
+        "F": "a {cores} b",
+    }
+    cores = str(processor.cores())
+    found = {"A": "5", "B": "5", "E": cores, "F": f"a {cores} b"}
+    assert variables.resolve(declared) == found
+    assert variables.resolve(declared, already=["A", "E"]) == {
+        name: value for name, value in found.items() if name != "E"
+    }
+
+
+def test_the_cores_are_those_that_this_process_may_use() -> None:
+    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
+    code += "from rosetta.environments import variables; "
+    code += "print(variables.resolve({'N': '{cores}'})['N'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "1\n", done.stderr

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from small_project import FIXTURES, fill, living
+from small_project import FIXTURES, add_cell, fill, living
 
+from rosetta.environments import processor
 from rosetta.project import Project
 from rosetta.runs import execution
 from rosetta.runs.execution import Job, Outcome
@@ -16,9 +17,10 @@ from rosetta.runs.execution import Job, Outcome
 PARAMETERS = {"device": "cpu", "profile": "smoke", "seed": 0}
 
 
-def run(project: Project, fixture: str, **changed: object) -> Outcome:
-    """Execute a fixture with this interpreter."""
-    fill(project, {"row": fixture})
+def run(project: Project, fixture: str | None, **changed: object) -> Outcome:
+    """Execute a fixture, or the notebook that is there, with this interpreter."""
+    if fixture:
+        fill(project, {"row": fixture})
     settings = {
         "notebook": project.notebooks / "cifar10_cnn" / "row.ipynb",
         "interpreter": Path(sys.executable),
@@ -100,6 +102,28 @@ def test_what_the_caller_has_in_its_surroundings_does_not_reach_the_kernel(
     assert run(project, "ok_record", variables={"VALUE": "a$b"}).status == "ok"
     assert not list((project.state / "jobs").iterdir())
     assert "ROSETTA_RUN" not in os.environ
+
+
+def said(outcome: Outcome) -> str:
+    """What the cells of a notebook printed."""
+    outputs = [each for cell in outcome.notebook["cells"] for each in cell.get("outputs", [])]
+    return "".join(each["text"] for each in outputs if each["output_type"] == "stream")
+
+
+def test_the_variables_of_a_row_are_those_of_its_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET_BEFORE", "7")
+    monkeypatch.delenv("THREADS", raising=False)
+    fill(project, {"row": "ok_record"})
+    names = ["THREADS", "SET_BEFORE", "ELSEWHERE"]
+    add_cell(project, "row", f"import os\nprint([os.environ.get(each) for each in {names}])")
+    elsewhere = {"value": "1", "processor": "no_such_processor"}
+    outcome = run(
+        project, None,
+        variables={"THREADS": "{cores}", "SET_BEFORE": "{cores}", "ELSEWHERE": elsewhere},
+    )  # fmt: skip
+    assert said(outcome) == f"['{processor.cores()}', '7', None]\n"
 
 
 def test_a_folder_with_braces_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rosetta.environments.build import folder, interpreter
+from rosetta.environments.variables import resolve
 from rosetta.project import Project
 from rosetta.registry import Framework
 
@@ -22,7 +23,7 @@ def register(project: Project, framework: Framework, device: str) -> Path:
         "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": f"Rosetta: {framework.title}",
         "language": "python",
-        "env": dict(framework.variables),
+        "env": resolve(framework.variables),
     }
     if "ROSETTA_DATA" in os.environ:
         spec["env"]["ROSETTA_DATA"] = str(project.data)

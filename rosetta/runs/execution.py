@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from rosetta import processes
+from rosetta.environments import variables
 from rosetta.project import Project
+from rosetta.registry import Variable
 from rosetta.results import publish
 
 # Of the caller's surroundings, what must not reach a kernel.
@@ -34,7 +36,7 @@ class Job:
     interpreter: Path
     prefix: Path  # sys.prefix of the interpreter, which the kernel is checked against
     parameters: Mapping[str, Any]
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
     timeout: float = 3600.0
     here: bool = False  # an interpreter of the user's, which does not know the repository
     log: Path | None = None  # what the driver and the kernel's process print past the notebook
@@ -104,9 +106,8 @@ def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
 def _write_job(project: Project, job: Job, folder: Path) -> None:
     kernel = folder / "jupyter" / "kernels" / "rosetta"
     kernel.mkdir(parents=True)
-    arguments = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
     specification = {
-        "argv": [str(job.interpreter), *arguments],
+        "argv": [str(job.interpreter), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "Rosetta",
         "language": "python",
         "env": _kernel_variables(project, job),
@@ -125,13 +126,14 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
 
 def _kernel_variables(project: Project, job: Job) -> dict[str, str]:
     path = os.pathsep.join([str(job.interpreter.parent), os.environ.get("PATH", os.defpath)])
-    variables = {"PATH": path, **job.variables, "ROSETTA_DATA": str(project.data)}
+    own = variables.resolve(job.variables, already=os.environ)
+    found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
     if job.here:
         # The environments know the repository by a .pth file; the user's Python must be told.
         inherited = os.environ.get("PYTHONPATH")
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.root), inherited]))
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.root), inherited]))
     # Jupyter takes ${NAME} in a kernelspec for a variable.
-    return {name: value.replace("$", "$$") for name, value in variables.items()}
+    return {name: value.replace("$", "$$") for name, value in found.items()}
 
 
 def _surroundings(job: Job, folder: Path, mark: str) -> dict[str, str]:

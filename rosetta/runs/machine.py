@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from rosetta.environments import processor
 from rosetta.errors import UserError
 
 MATMUL_SIZE = 4096
@@ -70,8 +71,8 @@ def describe(device: str) -> dict[str, Any]:
     gpu = (accelerator() if device == "gpu" else None) or {}
     machine = {
         "processor": _processor(),
-        "cores": _cores(),
-        "threads": _threads(),
+        "cores": processor.cores(),
+        "threads": processor.threads(),
         "memory_bytes": _memory_bytes(),
         "accelerator": gpu.get("name"),
         "accelerator_memory_bytes": gpu.get("memory_bytes"),
@@ -163,33 +164,10 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
-    """Return the physical cores that this process may use."""
-    return min(psutil.cpu_count(logical=False) or _threads(), _threads())
-
-
-@cache
-def _threads() -> int:
-    """Return the hardware threads that this process may use: affinity and container quota count."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    threads = len(affinity(0)) if affinity else os.cpu_count() or 1
-    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdigit() and period.strip().isdigit():
-        threads = min(threads, max(1, math.ceil(int(quota) / int(period))))
-    return threads
-
-
 def _memory_bytes() -> int:
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    limit = processor.read("/sys/fs/cgroup/memory.max").strip()
     total = int(psutil.virtual_memory().total)
     return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
 
 
 def _system() -> str:

@@ -21,7 +21,7 @@ from rosetta.errors import Unavailable
 from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
-from rosetta.registry import Cell, Framework
+from rosetta.registry import Cell, Framework, Variable
 from rosetta.results import keys, publish, records, report
 from rosetta.results.records import Record
 from rosetta.runs import execution, machine, outcomes, words
@@ -270,7 +270,7 @@ class Run:
         return State(cell, record["status"], record["reason"], record)
 
     def _job(self, cell: Cell, python: here.Python) -> execution.Job:
-        variables = dict(cell.framework.variables)
+        variables: dict[str, Variable] = dict(cell.framework.variables)
         if self.setting.device == "cpu" and machine.accelerator():
             variables["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
         return execution.Job(
