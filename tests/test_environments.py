@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
 from small_project import heed_ctrl_c
 
 from rosetta.environments import build, interpreters, kernels, lock, processor, variables
@@ -467,6 +470,20 @@ def test_registers_a_kernel(
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
     assert again["env"] == {**own, "ROSETTA_DATA": str(tmp_path)}
     assert spec["argv"][0] == str(project.environments / "tiny" / "bin" / "python")
+
+
+def test_what_a_framework_writes_to_file_descriptor_2_stays_out_of_the_notebooks_of_jupyterlab(
+    project: Project, tiny: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setattr(kernels, "interpreter", lambda folder: Path(sys.executable))
+    folder = kernels.register(project, tiny, "cpu")
+    manager = KernelManager(kernel_name=folder.name)
+    source = "import os, sys; os.write(2, b'start-up'); print('shown')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, km=manager, timeout=60).execute()
+    (output,) = notebook.cells[0].outputs
+    assert (output["name"], output["text"]) == ("stdout", "shown\n")
 
 
 # --- variables --------------------------------------------------------------------------------

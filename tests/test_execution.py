@@ -1,6 +1,7 @@
 """Whatever happens to a notebook becomes an outcome in words, and leaves no process behind."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 from small_project import FIXTURES, add_cell, fill, living
 
-from rosetta.environments import processor
+from rosetta.environments import kernels, processor
 from rosetta.project import Project
 from rosetta.runs import execution
 from rosetta.runs.execution import Job, Outcome
@@ -108,6 +109,35 @@ def said(outcome: Outcome) -> str:
     """What the cells of a notebook printed."""
     outputs = [each for cell in outcome.notebook["cells"] for each in cell.get("outputs", [])]
     return "".join(each["text"] for each in outputs if each["output_type"] == "stream")
+
+
+def test_what_a_framework_writes_to_file_descriptor_2_goes_to_the_log(
+    project: Project, tmp_path: Path
+) -> None:
+    fill(project, {"row": "ok_record"})
+    add_cell(project, "row", "import os, sys\nos.write(2, b'start-up')\nprint('shown')")
+    outcome = run(project, None, log=tmp_path / "log.txt")
+    assert (outcome.status, said(outcome)) == ("ok", "shown\n")
+    assert "start-up" in (tmp_path / "log.txt").read_text()
+
+
+def test_the_ipykernel_of_python_3_6_is_not_given_an_option_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ipykernel").mkdir()
+    (tmp_path / "ipykernel" / "__init__.py").touch()
+    application = "class IPKernelApp:\n    @staticmethod\n    def launch_instance(argv):\n"
+    kernelapp = tmp_path / "ipykernel" / "kernelapp.py"
+    for traits, options in (
+        ("", []),
+        ("    capture_fd_output = True\n", ["--IPKernelApp.capture_fd_output=False"]),
+    ):
+        kernelapp.write_text(f"{application}        print(argv)\n{traits}")
+        command = [*kernels.command(Path(sys.executable))[:-1], "x.json"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}
+        )
+        assert done.stdout == f"{['-f', 'x.json', *options]}\n", done.stderr
 
 
 def test_the_variables_of_a_row_are_those_of_its_machine(

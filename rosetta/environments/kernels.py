@@ -7,10 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rosetta.environments import start_kernel
 from rosetta.environments.build import folder, interpreter
 from rosetta.environments.variables import resolve
 from rosetta.project import Project
 from rosetta.registry import Framework
+
+
+def command(interpreter: Path) -> list[str]:
+    """Return the command of a kernelspec that starts a kernel in an interpreter."""
+    return [str(interpreter), str(start_kernel.__file__), "-f", "{connection_file}"]
 
 
 def register(project: Project, framework: Framework, device: str) -> Path:
@@ -20,7 +26,7 @@ def register(project: Project, framework: Framework, device: str) -> Path:
     target = Path(jupyter_data_dir()) / "kernels" / f"rosetta-{framework.name}"
     python = interpreter(folder(project, framework, device))
     spec: dict[str, Any] = {
-        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": command(python),
         "display_name": f"Rosetta: {framework.title}",
         "language": "python",
         "env": resolve(framework.variables),

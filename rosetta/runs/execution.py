@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rosetta import processes
-from rosetta.environments import variables
+from rosetta.environments import kernels, variables
 from rosetta.project import Project
 from rosetta.registry import Variable
 from rosetta.results import publish
@@ -107,7 +107,7 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
     kernel = folder / "jupyter" / "kernels" / "rosetta"
     kernel.mkdir(parents=True)
     specification = {
-        "argv": [str(job.interpreter), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": kernels.command(job.interpreter),
         "display_name": "Rosetta",
         "language": "python",
         "env": _kernel_variables(project, job),
