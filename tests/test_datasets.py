@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.weights import SPECS
+from rosetta import files
 from rosetta.data import convert, datasets, download, synthetic
 from rosetta.data.download import Damaged, Unreachable
 from rosetta.errors import UserError
@@ -336,8 +337,11 @@ def test_a_review_is_its_last_150_ids_padded_in_front(text: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_called_that_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "x.npy.tmp").symlink_to("/dev/full")
+def test_a_full_disk_is_called_that_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(files, "beside", lambda path: tmp_path / "full.tmp")
     with pytest.raises(OSError) as error:
         convert.save(tmp_path / "x.npy", np.zeros((100, 100)))
     assert error.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())

@@ -1,11 +1,14 @@
 """Records are written whole or not at all, and a broken one is named and left alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from small_project import a_record
 
+from rosetta import files
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.results import records
@@ -66,23 +69,31 @@ def test_a_missing_field_is_named(project: Project) -> None:
         records.read(project, file)
 
 
-def test_what_cannot_be_written_leaves_what_was_there(project: Project) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_what_cannot_be_written_leaves_what_was_there(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = records.write(project, a_record())
     before = file.read_text()
-    blocked = file.with_name(f".{file.name}.tmp")
-    blocked.mkdir()  # stands in for a full disk: the file cannot be opened
-    with pytest.raises(UserError, match=r"cannot write results/.*row.json: Is a directory"):
+    (project.root / "full").symlink_to("/dev/full")
+    monkeypatch.setattr(files, "beside", lambda path: project.root / "full")
+    with pytest.raises(UserError, match=r"cannot write results/.*row.json: No space left"):
         records.write(project, a_record(reason="new"))
     assert file.read_text() == before
 
 
 def test_half_written_files_of_a_killed_runner_go(project: Project) -> None:
     file = records.write(project, a_record())
-    half = file.with_name(".row.json.tmp")
-    half.write_text("{")
-    (project.root / ".results.md.tmp").write_text("#")
+    program = "import os, sys, rosetta.files as files; from pathlib import Path\n"
+    program += "for each in sys.argv[1:]:\n    files.beside(Path(each)).write_text('{')\n"
+    written = [file, project.results_md, project.notebooks / "a" / "b.ipynb"]
+    written[-1].parent.mkdir()
+    subprocess.run([sys.executable, "-c", program, *map(str, written)], check=True)
+    own = files.beside(file)  # of a writer that lives
+    own.touch()
+    assert len(list(project.root.glob("**/.*.tmp"))) == 4
     records.remove_temporary(project)
-    assert not half.exists() and not (project.root / ".results.md.tmp").exists()
+    assert list(project.root.glob("**/.*.tmp")) == [own]
     assert records.read_all(project)[1] == []
 
 

@@ -8,7 +8,6 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rosetta.data.download import Damaged
+from rosetta.files import whole, write_text
 
 CIFAR10_FILES = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
@@ -120,20 +120,7 @@ def save(path: Path, array: NDArray[Any]) -> None:
 
 def save_text(path: Path, lines: list[str]) -> None:
     """Write a text file, a line for each item, whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a file to write, which takes its place when the block ends well, or is removed."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:

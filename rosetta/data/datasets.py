@@ -13,8 +13,8 @@ from typing import Any
 
 from rosetta.data import download
 from rosetta.data.download import Damaged, Progress, Unreachable
-from rosetta.data.files import write_json
 from rosetta.errors import UserError
+from rosetta.files import write_json
 from rosetta.project import Project
 
 Log = Callable[[str], None]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rosetta.data import convert
-from rosetta.data.files import write_json
+from rosetta.files import write_json
 
 TRAIN, TEST = 12_800, 2_000
 CLASS_WORDS = 50  # words of each opinion

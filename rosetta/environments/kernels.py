@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rosetta.environments import start_kernel
 from rosetta.environments.build import folder, interpreter
 from rosetta.environments.variables import resolve
+from rosetta.files import write_json
 from rosetta.project import Project
 from rosetta.registry import Framework
 
@@ -34,5 +34,5 @@ def register(project: Project, framework: Framework, device: str) -> Path:
     if "ROSETTA_DATA" in os.environ:
         spec["env"]["ROSETTA_DATA"] = str(project.data)
     target.mkdir(parents=True, exist_ok=True)
-    (target / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+    write_json(target / "kernel.json", spec)
     return target

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rosetta.environments import uv
 from rosetta.errors import UserError
+from rosetta.files import write_text
 from rosetta.project import Project
 from rosetta.registry import Framework
 
@@ -29,11 +30,9 @@ def write(project: Project, framework: Framework, log: Log) -> Path:
         log(f"{name}: resolving the {device} packages for Python {framework.python}")
         pins = {**_resolve(project, framework, device, pins), **pins}
     target = file(project, framework)
-    temporary = target.with_name(target.name + ".tmp")
     lines = [f"{package}=={version}\n" for package, version in sorted(pins.items())]
     head = f"# Exact versions for Python {framework.python}, from: python run_all.py lock {name}\n"
-    temporary.write_text(head + "".join(lines), encoding="utf-8")
-    temporary.replace(target)
+    write_text(target, head + "".join(lines))
     return target
 
 

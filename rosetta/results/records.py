@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rosetta import files
 from rosetta.errors import UserError
 from rosetta.options import PROFILES
 from rosetta.project import Project
@@ -119,25 +118,19 @@ def dumps(record: Record) -> str:
 
 
 def write_text(project: Project, file: Path, text: str) -> None:
-    """Write a file, whole or not at all: to a temporary one beside it, which is then renamed."""
-    temporary = file.with_name(f".{file.name}.tmp")
+    """Write a file, whole or not at all. Raises UserError when it cannot be."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        files.write_text(file, text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise UserError(f"cannot write {project.relative(file)}: {error.strerror}") from None
 
 
 def remove_temporary(project: Project) -> None:
-    """Remove what a killed runner left half-written."""
-    for file in [*project.results.glob("**/.*.tmp"), *project.root.glob(".*.tmp")]:
-        file.unlink(missing_ok=True)
+    """Remove what killed writers left half-written."""
+    folders = [folder for folder in project.results.glob("**/") if folder.is_dir()]
+    written = [project.root, project.frameworks, project.state, *project.notebooks.glob("*/")]
+    files.remove_left([*folders, *written])
 
 
 def _defect(record: Any, file: Path) -> str | None:
