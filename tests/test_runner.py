@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
-from small_project import HERE, TASK, add_row, fill, living, options, record_of, start
+from small_project import HERE, TASK, add_cell, add_row, fill, living, options, record_of, start
 
 from rosetta import registry
 from rosetta.data import datasets
@@ -79,6 +79,29 @@ def test_force_runs_what_has_not_changed(project: Project) -> None:
     run(project)
     assert "1 to run" in run(project, force=True)[1]
     assert record_of(project, "a")["metrics"]["train_examples_per_second"] == 200
+
+
+def test_the_weights_that_a_run_saves_are_kept_beside_its_record(
+    project: Project, tmp_path: Path
+) -> None:
+    fill(project, {"a": "ok_record"})
+    saves = "import os\nopen(os.path.join(os.environ['ROSETTA_FILES'], 'weights.npz'), 'w').write"
+    add_cell(project, "a", f"{saves}('first')")
+    assert run(project, repeats=2)[0] == runner.OK
+    (record,) = project.results.glob("*/*/*/a.json")
+    weights = record.with_suffix(".npz")
+    assert weights.read_text() == "first"
+    add_cell(project, "a", f"{saves}('second')\nraise ValueError")
+    assert run(project)[0] == runner.FAILED
+    assert weights.read_text() == "first"  # those of a run that was ok
+    fill(project, {"a": "ok_record"})
+    secret = tmp_path / "secret"
+    secret.write_text("of no concern to a run")
+    link = f"os.symlink({str(secret)!r}, os.path.join(os.environ['ROSETTA_FILES'], 'weights.npz'))"
+    add_cell(project, "a", f"import os\n{link}")
+    assert run(project)[0] == runner.OK
+    assert not weights.exists()  # not those of an earlier run beside the record of this one
+    assert secret.exists() and not list((project.state / "jobs").iterdir())
 
 
 def test_repeats_give_medians_and_their_spread(project: Project) -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from rosetta.results import publish
 # Of the caller's surroundings, what must not reach a kernel.
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "MPLBACKEND")
 REASON_LENGTH = 400
+FILES = "files"  # in the folder of a job: where a run may write; its weights.npz is kept
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went. Times in seconds; `notebook` as far as it came, `emitted` what it recorded."""
+    """How it went. Times in seconds; `notebook` as far as it came, `emitted` what it recorded.
+
+    `weights` is what the notebook saved as weights.npz, among the job files for the caller to move.
+    """
 
     status: str
     reason: str | None
@@ -52,6 +56,7 @@ class Outcome:
     emitted: dict[str, Any] | None
     seconds: float
     cell_seconds: float
+    weights: Path | None = None
 
 
 def execute(project: Project, job: Job) -> Outcome:
@@ -67,7 +72,10 @@ def execute(project: Project, job: Job) -> Outcome:
             result = {"status": "failed", "reason": f"could not start: {error}", "prefixes": []}
         seconds = time.monotonic() - start
         executed = _read_json(folder / "executed.ipynb")
-        return _outcome(project, job, result, executed, seconds)
+        outcome = _outcome(project, job, result, executed, seconds)
+        if outcome.status != "ok":
+            return outcome
+        return replace(outcome, weights=_saved_weights(folder))
 
 
 def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
@@ -106,11 +114,12 @@ def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
 def _write_job(project: Project, job: Job, folder: Path) -> None:
     kernel = folder / "jupyter" / "kernels" / "rosetta"
     kernel.mkdir(parents=True)
+    (folder / FILES).mkdir()
     specification = {
         "argv": kernels.command(job.interpreter),
         "display_name": "Rosetta",
         "language": "python",
-        "env": _kernel_variables(project, job),
+        "env": _kernel_variables(project, job, folder),
     }
     (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
     description = {
@@ -124,10 +133,11 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
     (folder / "job.json").write_text(json.dumps(description), encoding="utf-8")
 
 
-def _kernel_variables(project: Project, job: Job) -> dict[str, str]:
+def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(job.interpreter.parent), os.environ.get("PATH", os.defpath)])
     own = variables.resolve(job.variables, already=os.environ)
     found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
+    found["ROSETTA_FILES"] = str(folder / FILES)
     if job.here:
         # The environments know the repository by a .pth file; the user's Python must be told.
         inherited = os.environ.get("PYTHONPATH")
@@ -157,6 +167,14 @@ def _job_folder(project: Project) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _saved_weights(folder: Path) -> Path | None:
+    """Save the weights of a run from its folder, which goes; links and the like are no weights."""
+    file, kept = folder / FILES / "weights.npz", folder.with_suffix(".npz")
+    if file.is_symlink() or not file.is_file():
+        return None
+    return file.replace(kept)
 
 
 def _outcome(

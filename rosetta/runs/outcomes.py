@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rosetta import files
 from rosetta.results.records import Record
 from rosetta.runs.execution import Outcome
 
@@ -31,6 +34,22 @@ def fill(record: Record, outcome: Outcome) -> None:
             record[name] = value
     record["machine"]["accelerator_gflops"] = emitted.get("accelerator_gflops")
     record["losses"] = record.pop("losses")  # the longest part last
+
+
+def keep_weights(file: Path, record: Record, outcomes: Sequence[Outcome]) -> None:
+    """Put the trained weights of a run that is ok beside its record as `file`, those of a last one.
+
+    Whole or not at all. A run that failed leaves what is there, one that saved none removes it.
+    """
+    saved = [outcome.weights for outcome in outcomes]
+    if record["status"] == "ok" and saved[-1]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with files.whole(file) as temporary:
+            shutil.move(saved[-1], temporary)
+    elif record["status"] == "ok":
+        file.unlink(missing_ok=True)
+    for each in filter(None, saved):
+        each.unlink(missing_ok=True)
 
 
 def _numbers(value: Any) -> Any:

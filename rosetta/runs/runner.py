@@ -266,6 +266,7 @@ class Run:
                 break
         else:
             outcomes.summarise_repeats(record, done)
+        outcomes.keep_weights(look.path(cell).with_suffix(".npz"), record, done)
         self._save(look.path(cell), record, done[-1].notebook)
         return State(cell, record["status"], record["reason"], record)
 
