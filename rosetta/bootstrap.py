@@ -9,7 +9,9 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
+
+from rosetta import signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,11 @@ STARTED = "ROSETTA_STARTED"
 
 def enter() -> None:
     """Return in a Python that has what the runner needs; elsewhere start again in .venv."""
+    with signals.heeded():
+        _enter()
+
+
+def _enter() -> None:
     try:
         if Path(sys.prefix) == HOME:
             if not _is_ready():
@@ -106,8 +113,6 @@ def _make() -> None:
 
 def _install(what: str) -> None:
     """Install requirements in the versions that were tested, or else in the newest."""
-    import subprocess
-
     command = [str(_python()), "-m", "pip", "install", "--no-input", *requirements(what)]
     (STATE / "logs").mkdir(parents=True, exist_ok=True)
     log = STATE / "logs" / "bootstrap.log"
@@ -115,14 +120,30 @@ def _install(what: str) -> None:
         for constraints in (["-c", str(LOCK)], []):
             if constraints and not LOCK.is_file():
                 continue
-            done = subprocess.run([*command, *constraints], stdout=output, stderr=output)
-            if done.returncode == 0:
+            if _run([*command, *constraints], output) == 0:
                 return
             if constraints:
                 print("The tested versions do not install here, trying the newest.", flush=True)
     errors = [line for line in log.read_text(encoding="utf-8").splitlines() if "ERROR" in line]
     reason = errors[-1] if errors else "see .rosetta/logs/bootstrap.log"
     _fail(f"pip could not install what the runner needs: {reason}")
+
+
+def _run(command: list[str], output: IO[str]) -> int:
+    """Run pip to its end; when this ends before, so does all that pip has started."""
+    import signal
+    import subprocess
+
+    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        if os.name == "nt":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 @contextmanager

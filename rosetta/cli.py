@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from rosetta import signals
 from rosetta.errors import Unavailable, UserError
 from rosetta.options import DEVICES, PROFILES, Options
 from rosetta.project import Project
@@ -222,13 +223,15 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
     """Build environments ('all' for every one)."""
     from rosetta.environments import build, kernels
     from rosetta.runs.machine import choose_device
+    from rosetta.runs.watch import watched
 
     project, rows = Project.here(), _rows(names)
     device = choose_device(device)
     plan = build.plan(project, rows, device)
     for line in ["Environments to build:", *(f"  {line}" for line in plan)] if plan else []:
         _say(line)
-    built = build.ensure_many(project, rows, device, _say)
+    with watched(project):
+        built = build.ensure_many(project, rows, device, _say)
     for row in rows:
         outcome = built[row.name]
         if isinstance(outcome, Unavailable):
@@ -260,10 +263,12 @@ def data(mirror: str | None) -> int:
 def lock(names: tuple[str, ...]) -> int:
     """Write the exact versions of environments: NAME.lock."""
     from rosetta.environments import lock
+    from rosetta.runs.watch import watched
 
-    project = Project.here()
-    for row in {row.environment: row for row in _rows(names)}.values():
-        _say(project.relative(lock.write(project, row, _say)))
+    project, rows = Project.here(), {row.environment: row for row in _rows(names)}
+    with watched(project):
+        for row in rows.values():
+            _say(project.relative(lock.write(project, row, _say)))
     return 0
 
 
@@ -275,23 +280,26 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
     import subprocess
 
     from rosetta.bootstrap import ROOT, add_test_tools
+    from rosetta.runs.watch import watched
 
     add_test_tools()
     # The fast tests side by side, each file as a whole; the notebooks one by one, as in a run.
     side_by_side = ["-n", "auto", "--dist", "loadfile"]
     # A selection of the user's may leave one of the two without tests, which pytest calls 5.
     passed = (0, 5) if arguments else (0,)
-    failed = []
-    for words in (
+    checks = (
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
         ["pytest", "-m", "not notebooks", *side_by_side, *arguments],
         *([] if fast else [["pytest", "-m", "notebooks", *arguments]]),
-    ):
-        _say(f"$ {' '.join(words)}")
-        if subprocess.run([sys.executable, "-m", *words], cwd=ROOT).returncode not in passed:
-            failed.append(" ".join(words[:2]))
+    )
+    failed = []
+    with watched(Project.here()):
+        for words in checks:
+            _say(f"$ {' '.join(words)}")
+            if subprocess.run([sys.executable, "-m", *words], cwd=ROOT).returncode not in passed:
+                failed.append(" ".join(words[:2]))
     _say(f"Failed: {', '.join(failed)}" if failed else "All good.")
     return 1 if failed else 0
 
@@ -329,6 +337,11 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0 all well, 1 something failed, 2 wrong input."""
+    with signals.heeded():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     project = Project.here()
     try:
         code = commands.main(arguments, prog_name="python run_all.py", standalone_mode=False)

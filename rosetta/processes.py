@@ -30,7 +30,7 @@ def kill_orphans(project: Project) -> int:
     orphans = [
         process
         for process, found in _marked()
-        if found.startswith(f"{_repository(project)}:") and not _runner_lives(found)
+        if found.startswith(f"{_repository(project)}:") and not runner_lives(found)
     ]
     return _kill(orphans)
 
@@ -46,8 +46,8 @@ def kill_tree(process_id: int, mark: str) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process with this mark, but never the caller."""
-    _kill([process for process, found in _marked() if found == mark])
+    """Kill every process with this mark, or one that begins so, but never the caller."""
+    _kill([process for process, found in _marked() if f"{found}:".startswith(f"{mark}:")])
 
 
 def _repository(project: Project) -> str:
@@ -65,7 +65,8 @@ def _marked() -> Iterator[tuple[psutil.Process, str]]:
                 yield process, found
 
 
-def _runner_lives(found: str) -> bool:
+def runner_lives(found: str) -> bool:
+    """Say whether the process lives that a mark is of."""
     try:
         process_id, started = found.split(":")[1:3]
         runner = psutil.Process(int(process_id))

@@ -37,7 +37,7 @@ def checkout(tmp_path: Path, wheels: Callable[..., None]) -> Path:
     """A repository whose command line needs one small package, not started yet."""
     root = (tmp_path / "checkout").resolve()
     (root / "rosetta").mkdir(parents=True)
-    for name in ("run_all.py", "rosetta/__init__.py", "rosetta/bootstrap.py"):
+    for name in ("run_all.py", "rosetta/__init__.py", "rosetta/bootstrap.py", "rosetta/signals.py"):
         shutil.copy(ROOT / name, root / name)
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "rosetta" / "cli.py").write_text(CLI)

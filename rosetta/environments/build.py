@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,15 +10,19 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rosetta import processes
 from rosetta.environments import interpreters, lock, uv
 from rosetta.errors import Unavailable
 from rosetta.project import Project
 from rosetta.registry import Framework
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Log = Callable[[str], None]
 
@@ -63,10 +68,29 @@ def ensure(project: Project, framework: Framework, device: str, log: Log) -> Pat
         raise Unavailable(f"{framework.title} has no build for a GPU here: use --device cpu")
     if not is_ready(project, framework, device):
         (project.state / "logs").mkdir(parents=True, exist_ok=True)
-        with FileLock(project.state / f"env-{environment.name}.lock"):
+        with _held(FileLock(project.state / f"env-{environment.name}.lock")):
             if not is_ready(project, framework, device):
                 _build(project, framework, device, log)
     return interpreter(environment)
+
+
+@contextlib.contextmanager
+def _held(lock: FileLock) -> Iterator[None]:
+    """Hold a lock, waiting for it no longer than until Ctrl-C."""
+    from filelock import Timeout
+
+    while True:
+        if _stopped.is_set():
+            raise Unavailable("its environment was not built: interrupted")
+        try:
+            lock.acquire(timeout=1)
+            break
+        except Timeout:
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def ensure_many(

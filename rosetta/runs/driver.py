@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
+
+from rosetta.environments.start_kernel import die_with
 
 KERNEL = "rosetta"
 START_SECONDS = 120
@@ -59,6 +62,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
         for last in (False, True):
             try:
                 self.km = self.create_kernel_manager()
+                # Holds the key to the kernel: among the job files, which go, not in /tmp.
+                self.km.connection_file = str(Path.cwd() / f"connection-{uuid.uuid4().hex}.json")
                 self.start_new_kernel()
                 self.popen = getattr(self.km.provisioner, "process", None)
                 self.start_new_kernel_client()
@@ -169,6 +174,7 @@ def main() -> None:
     # For this process alone: the kernel has its own, from its kernelspec.
     os.environ.pop("PYTHONPATH", None)
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    die_with(job["parent"])
     result = Path(job["result"])
     result.write_text(json.dumps(execute(job)), encoding="utf-8")
 

@@ -129,6 +129,7 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
         "prefix": str(job.prefix),
         "parameters": dict(job.parameters),
         "cwd": str(job.notebook.parent),
+        "parent": os.getpid(),
     }
     (folder / "job.json").write_text(json.dumps(description), encoding="utf-8")
 

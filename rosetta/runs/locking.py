@@ -1,28 +1,23 @@
-"""One run at a time in a repository, and a signal that ends it as Ctrl-C does."""
+"""One run at a time in a repository."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import threading
 from collections.abc import Iterator
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from rosetta import processes
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import records
+from rosetta.runs import watch
 
 
 @contextlib.contextmanager
 def alone(project: Project) -> Iterator[None]:
-    """Hold the project's lock, clear away what a killed runner left, and mark what is started."""
+    """Hold the project's lock, clear away what a killed run left, and watch what is started."""
     try:
         project.state.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(project.state / "run.lock", timeout=0)
+        lock = watch.lock(project)
         lock.acquire()
     except Timeout:
         raise UserError(
@@ -30,32 +25,9 @@ def alone(project: Project) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise UserError(f"cannot write to the repository: {error.strerror}") from None
-    before = os.environ.get(processes.VARIABLE)
     try:
-        processes.kill_orphans(project)
-        records.remove_temporary(project)
-        shutil.rmtree(project.state / "jobs", ignore_errors=True)
-        os.environ[processes.VARIABLE] = processes.mark(project)
-        yield
+        watch.clear(project)
+        with watch.watched(project):
+            yield
     finally:
-        os.environ.pop(processes.VARIABLE)
-        if before is not None:
-            os.environ[processes.VARIABLE] = before
         lock.release()
-
-
-@contextlib.contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -25,7 +25,7 @@ from rosetta.registry import Cell, Framework, Variable
 from rosetta.results import keys, publish, records, report
 from rosetta.results.records import Record
 from rosetta.runs import execution, machine, outcomes, words
-from rosetta.runs.locking import alone, terminated_like_interrupted
+from rosetta.runs.locking import alone
 from rosetta.runs.states import Look, Setting, State, list_cells, make_setting, select
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -57,7 +57,7 @@ def run(project: Project, options: Options, console: Console | None = None) -> i
     display = Display(console)
     selected = select(project, options)
     setting = make_setting(project, options, [cell.framework for cell in selected])
-    with alone(project), terminated_like_interrupted():
+    with alone(project):
         try:
             return Run(project, options, setting, selected, display).go()
         except KeyboardInterrupt:
