@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def home() -> Path | None:
+    """Return the user's home folder; None for a user without one, or whose home is all the disk."""
+    try:
+        found = Path.home()
+    except RuntimeError:
+        return None
+    return found if found.is_absolute() and found != Path(found.anchor) else None
+
+
 @dataclass(frozen=True)
 class Project:
     """The folders below the root of a repository."""
@@ -59,14 +68,16 @@ class Project:
         path = Path(path).absolute()
         if path.is_relative_to(self.root):
             return path.relative_to(self.root).as_posix()
-        if path.is_relative_to(Path.home()):
-            return (Path("~") / path.relative_to(Path.home())).as_posix()
+        own = home()
+        if own and path.is_relative_to(own):
+            return (Path("~") / path.relative_to(own)).as_posix()
         return path.name
 
     def sanitise(self, text: str) -> str:
         """Return a message without what must not be published: absolute paths and addresses."""
         text = re.sub(r"\b(?:https?|file)://[^\s)`'\"]+", "(address)", text)
         text = text.replace(f"{self.root}{os.sep}", "").replace(str(self.root), ".")
-        text = text.replace(str(Path.home()), "~")
+        if own := home():
+            text = re.sub(rf"{re.escape(str(own))}(?![\w.-])", "~", text)
         # What is left of absolute paths: their last part says enough.
         return re.sub(r"(?<![\w~./:-])/(?:[^\s/:`'\"]+/)+([^\s/:`'\"]+)", r"\1", text)

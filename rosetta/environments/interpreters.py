@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rosetta.environments import uv
 from rosetta.errors import Unavailable
+from rosetta.project import home
 
 Log = Callable[[str], None]
 
@@ -48,21 +49,23 @@ def _candidates(version: str) -> Iterator[Path]:
         found = shutil.which(command)
         if found:
             yield Path(found)
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    for home in sorted(
-        pyenv.glob(version + ".*"), key=lambda path: numbers(path.name), reverse=True
-    ):
-        yield home / "bin" / name
-        yield home / "python.exe"
-    for home in _conda_homes():
-        yield home / "bin" / name
-        yield home / "python.exe"
+    for prefix in [*_pyenv_prefixes(version), *_conda_prefixes()]:
+        yield prefix / "bin" / name
+        yield prefix / "python.exe"
     managed = _uv_managed(version)
     if managed:
         yield managed
 
 
-def _conda_homes() -> Iterator[Path]:
+def _pyenv_prefixes(version: str) -> list[Path]:
+    """Return pyenv's interpreters of this version, the newest first."""
+    own = home()
+    root = os.environ.get("PYENV_ROOT") or (own / ".pyenv" if own else None)
+    found = Path(root, "versions").glob(f"{version}.*") if root else []
+    return sorted(found, key=lambda path: numbers(path.name), reverse=True)
+
+
+def _conda_prefixes() -> Iterator[Path]:
     """Yield conda's environments: the active one, the base, and all that conda wrote down."""
     if "CONDA_PREFIX" in os.environ:
         yield Path(os.environ["CONDA_PREFIX"])
@@ -70,8 +73,9 @@ def _conda_homes() -> Iterator[Path]:
         base = Path(os.environ["CONDA_EXE"]).parent.parent
         yield base
         yield from sorted((base / "envs").glob("*"))
-    listed = Path.home() / ".conda" / "environments.txt"
-    if listed.is_file():
+    own = home()
+    listed = own / ".conda" / "environments.txt" if own else None
+    if listed and listed.is_file():
         yield from map(Path, listed.read_text(encoding="utf-8").split("\n"))
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from rosetta.environments import start_kernel
 from rosetta.environments.build import folder, interpreter
 from rosetta.environments.variables import resolve
+from rosetta.errors import UserError
 from rosetta.files import write_json
-from rosetta.project import Project
+from rosetta.project import Project, home
 from rosetta.registry import Framework
 
 
@@ -23,6 +24,8 @@ def register(project: Project, framework: Framework, device: str) -> Path:
     """Offer a row's environment to the user's JupyterLab; return the folder of its kernelspec."""
     from jupyter_core.paths import jupyter_data_dir
 
+    if home() is None and "JUPYTER_DATA_DIR" not in os.environ:
+        raise UserError("--jupyter: this user has no home folder: set HOME or JUPYTER_DATA_DIR")
     target = Path(jupyter_data_dir()) / "kernels" / f"rosetta-{framework.name}"
     python = interpreter(folder(project, framework, device))
     spec: dict[str, Any] = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rosetta.project import Project
+from rosetta.project import Project, home
 from rosetta.results import keys
 from rosetta.results.records import MEDIA_TYPE
 
@@ -32,7 +32,9 @@ def cleaner(project: Project, environments: Iterable[str | Path] = ()) -> Clean:
     The repository's become relative, those of `environments` (prefixes of interpreters) begin
     with "environment", those below the home folder with "~"; the host's name goes.
     """
-    names = {project.root: "", Path.home(): "~", Path(tempfile.gettempdir()): "tmp"}
+    names = {project.root: "", Path(tempfile.gettempdir()): "tmp"}
+    if own := home():
+        names[own] = "~"
     for folder in map(Path, environments):
         if not folder.is_relative_to(project.root):
             names[folder] = "environment"

@@ -19,7 +19,7 @@ from typing import Any
 
 from rosetta import processes
 from rosetta.environments import kernels, variables
-from rosetta.project import Project
+from rosetta.project import Project, home
 from rosetta.registry import Variable
 from rosetta.results import publish
 
@@ -150,6 +150,8 @@ def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str
 def _surroundings(job: Job, folder: Path, mark: str) -> dict[str, str]:
     """Return the driver's environment variables; the kernel inherits them."""
     kept = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
+    if home() is None:  # which Jupyter and frameworks take for granted
+        kept["HOME"] = str(folder)
     return {
         **kept,
         "PYTHONPATH": str(Path(__file__).parents[2]),
