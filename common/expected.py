@@ -119,7 +119,11 @@ def _write(path, arrays):
     try:
         if not os.path.isdir(os.path.dirname(path)):
             os.makedirs(os.path.dirname(path))
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
+        # Of a name by which the runner finds what a killed process leaves.
+        prefix = ".%s.%d-" % (os.path.basename(path), os.getpid())
+        with tempfile.NamedTemporaryFile(
+            dir=os.path.dirname(path), prefix=prefix, suffix=".tmp", delete=False
+        ) as file:
             temporary = file.name
             np.savez(file, **arrays)
         os.replace(temporary, path)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -55,8 +56,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def remove_left(folders: Iterable[Path]) -> None:
     """Remove what writers that were killed have left in these folders."""
     for folder in folders:
-        for file in folder.glob(".*.tmp"):
-            writer = re.search(r"\.(\d+)-[0-9a-f]{8}\.tmp$", file.name)
-            if not (writer and psutil.pid_exists(int(writer[1]))):
+        for left in folder.glob(".*.tmp"):
+            writer = re.search(r"\.(\d+)-\w{8}\.tmp$", left.name)
+            if not writer or psutil.pid_exists(int(writer[1])):
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
                 with contextlib.suppress(OSError):
-                    file.unlink()
+                    left.unlink()

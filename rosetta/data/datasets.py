@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rosetta import files
 from rosetta.data import download
 from rosetta.data.download import Damaged, Progress, Unreachable
 from rosetta.errors import UserError
@@ -98,7 +99,10 @@ def ensure(
         _is_ready(project, each) or (_is_settled(project, each) and not fresh) for each in names
     ):
         project.state.mkdir(parents=True, exist_ok=True)
-        with FileLock(project.state / "data.lock"):
+        project.data.mkdir(parents=True, exist_ok=True)
+        # In the data folder, which several checkouts may share.
+        with FileLock(project.data / ".lock"):
+            files.remove_left([project.data, *project.data.glob("*/"), *project.data.glob("*/*/")])
             for name in names:
                 if not _is_ready(project, name):
                     _obtain(project, DATASETS[name], mirror, log, progress or _by_line(log), retry)

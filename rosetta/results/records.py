@@ -130,7 +130,7 @@ def remove_temporary(project: Project) -> None:
     """Remove what killed writers left half-written."""
     folders = [folder for folder in project.results.glob("**/") if folder.is_dir()]
     written = [project.root, project.frameworks, project.state, *project.notebooks.glob("*/")]
-    files.remove_left([*folders, *written])
+    files.remove_left([*folders, *written, project.data / "reference"])
 
 
 def _defect(record: Any, file: Path) -> str | None:

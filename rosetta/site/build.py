@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rosetta import files
 from rosetta.errors import UserError
 from rosetta.project import Project
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # Says what a folder was built from, and that it is ours to replace.
 MARKER = "inputs.sha256"
+ATTEMPTS = 3  # while records are written
 SOURCES = (
     "common/*.py",
     "frameworks/*",
@@ -29,6 +32,17 @@ SOURCES = (
 
 def build(project: Project, folder: Path, say: Callable[[str], None]) -> None:
     """Build the site in `folder`. Raises UserError where the folder holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{project.relative(folder)} is a file: choose an empty folder")
+    with _alone(project):
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError):  # a run replaces what is being read
+                _build(project, folder, say)
+                return
+        _build(project, folder, say)
+
+
+def _build(project: Project, folder: Path, say: Callable[[str], None]) -> None:
     began = time.monotonic()
     marker = folder / MARKER
     if folder.exists() and not marker.is_file() and any(folder.iterdir()):
@@ -60,21 +74,36 @@ def fingerprint(project: Project) -> str:
 
 def _inputs(project: Project) -> Iterator[Path]:
     for pattern in SOURCES:
-        yield from sorted(file for file in project.root.glob(pattern) if file.is_file())
+        yield from sorted(
+            file
+            for file in project.root.glob(pattern)
+            if file.is_file() and not file.name.startswith(".")  # what is being written now
+        )
     program = HERE.parent.rglob("*")
     yield from sorted(file for file in program if file.is_file() and file.suffix != ".pyc")
 
 
 def _write(site: Site, folder: Path, inputs: str) -> None:
     """Write all files to a folder beside the old one, then exchange the two."""
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
+    files.remove_left([folder.parent])
+    new, old = files.beside(folder), files.beside(folder)
     try:
         new.mkdir(parents=True)
         site.write(new)
         (new / MARKER).write_text(f"{inputs}\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Wait until no other process builds the pages."""
+    from filelock import FileLock
+
+    project.state.mkdir(parents=True, exist_ok=True)
+    with FileLock(project.state / "site.lock"):
+        yield
