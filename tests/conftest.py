@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from real_project import run_all
 
 from rosetta.project import Project
 
@@ -21,6 +22,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for folder in ("frameworks", "notebooks", "common", "data"):
         (tmp_path / "project" / folder).mkdir(parents=True)
     return Project((tmp_path / "project").resolve())
+
+
+@pytest.fixture(scope="session")
+def environments() -> None:
+    """All environments, built where the user's own runs find them again."""
+    print(run_all("env", "all").stdout)
 
 
 @pytest.fixture

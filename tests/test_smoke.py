@@ -1,41 +1,24 @@
 """Every row's notebooks, in their own environments, at profile smoke: the main job, made small."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from real_project import ROOT, linked, run_all
 
+from common.check import required
 from rosetta import registry
 from rosetta.project import Project
 
-ROOT = Path(__file__).resolve().parents[1]
 ROWS = [row for row in registry.load(Project(ROOT)).values() if row.notebook]
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.timeout(5000)]
 
 
-def run_all(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_all.py"), *arguments]
-    environment = {**os.environ, "ROSETTA_ROOT": str(root)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-
-@pytest.fixture(scope="session")
-def environments() -> None:
-    """All environments, built where the user's own runs find them again."""
-    print(run_all("env", "all").stdout)
-
-
 @pytest.fixture
 def project(tmp_path: Path, environments: None) -> Project:
     """The repository with results of its own, so that a test run leaves results.md alone."""
-    (ROOT / ".envs").mkdir(exist_ok=True)
-    for name in ("frameworks", "notebooks", "common", "data", ".envs"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    return Project(tmp_path)
+    return linked(tmp_path, "notebooks")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -50,6 +33,7 @@ def test_the_notebooks_of_a_row_pass_their_checks(project, row):
         pytest.skip(missing[0])
     for record in records.values():
         assert record["status"] == "ok", record["reason"]
+        assert set(record["checks"]) == set(required(record["task"]))
         for name, check in record["checks"].items():
             assert check["error"] <= check["limit"], name
     expected = {cell.task for cell in registry.cells(project, [row])}
