@@ -19,6 +19,7 @@ from rosetta.registry import Framework
 from rosetta.site import charts, differences, facts, families, phrases, render
 from rosetta.site.build import MARKER, build
 from rosetta.site.notebooks import Cell, Notebook
+from rosetta.site.source import parts_of
 
 PAGES = ("index", "cifar10_cnn", "imdb_gru", "resnet50_features")
 PAGES += ("translate", "phrases", "results", "facts")
@@ -196,7 +197,7 @@ def test_the_command_builds_where_it_is_told(
 
 
 def a_notebook(name: str, code: str) -> Notebook:
-    cell = Cell("code", code, render.code(code), tuple(render.names_of(code)))
+    cell = Cell("code", code, render.code(code))
     return Notebook("cifar10_cnn", Framework(name, name.title(), name), "", None, {"model": [cell]})
 
 
@@ -295,8 +296,8 @@ def test_highlighted_code_keeps_every_line() -> None:
     assert text.rstrip("\n") == source.rstrip("\n")
 
 
-def test_names_of_a_cell_are_what_it_binds() -> None:
-    assert render.names_of("import a\nx, (y, z) = f()\nclass C: pass\ndef g(): k = 1") == [
-        "x", "y", "z", "C", "g",
-    ]  # fmt: skip
-    assert render.names_of("%matplotlib inline") == []
+def test_a_cell_is_cut_where_it_binds_names() -> None:
+    cell = "import a\nx, (y, z) = f()\nprint(x)\n\n# Why.\n@a.b\nclass C: pass\ndef g(): k = 1"
+    assert parts_of(cell) == {1: ["x", "y", "z"], 4: ["C"], 7: ["g"]}
+    assert parts_of("%matplotlib inline\nx = 1") == {1: ["x"]}
+    assert parts_of("no python") == {}

@@ -85,7 +85,8 @@ class Site:
             (notebook for notebook in self.notebooks if notebook.task == task),
             key=lambda notebook: notebook.framework.title.lower(),
         )
-        used = [name for name in notebooks.SECTIONS if any(each.sections[name] for each in mine)]
+        steps = notebooks.steps(task)
+        used = [name for name in steps if any(each.sections[name] for each in mine)]
         return {"task": task, "notebooks": mine, "sections": used}
 
     def _families(self) -> dict[str, str]:
@@ -119,7 +120,7 @@ class Site:
             task_names=TASK_NAMES,
             task_titles={task: title[0].upper() + title[1:] for task, title in TASK_TITLES.items()},
             task_texts=TASK_TEXTS,
-            headings=notebooks.SECTIONS,
+            headings=notebooks.headings(self.notebooks),
             rows=self.rows,
             pair=self.pair(),
         )

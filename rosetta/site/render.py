@@ -1,14 +1,13 @@
-"""Cells as HTML: prose, highlighted code in lines, outputs; and the code of a cell by its names."""
+"""Cells as HTML: prose, highlighted code in lines, outputs."""
 
 from __future__ import annotations
 
-import ast
 import base64
 import hashlib
 import html
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -50,38 +49,38 @@ def inline(markdown: str) -> str:
     return re.sub(r"^<p>(.*)</p>$", r"\1", prose(markdown), flags=re.DOTALL)
 
 
-@cache
 def code(source: str) -> str:
     """Return highlighted Python, each line a block of its own that ends with its line break."""
+    return _pre(_lines(source))
+
+
+def cell(source: str, parts: Mapping[int, Sequence[str]]) -> str:
+    """Return the code of a cell; lines that begin a part say what it binds, for alignment."""
+    lines = list(_lines(source))
+    for number, names in parts.items():
+        mark = f'<span class="l" data-part="{" ".join(names)}"'
+        lines[number] = lines[number].replace('<span class="l"', mark, 1)
+    return _pre(lines)
+
+
+@cache
+def _lines(source: str) -> tuple[str, ...]:
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
     marked = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
     lines = zip(source.split("\n"), marked.rstrip("\n").split("\n"), strict=False)
-    blocks = "".join(f'<span class="l"{_hang(plain)}>{line}\n</span>' for plain, line in lines)
-    return f"<pre><code>{blocks}</code></pre>"
+    return tuple(f'<span class="l"{_hang(plain)}>{line}\n</span>' for plain, line in lines)
+
+
+def _pre(lines: Iterable[str]) -> str:
+    return f"<pre><code>{''.join(lines)}</code></pre>"
 
 
 def _hang(line: str) -> str:
     indentation = len(line) - len(line.lstrip())
     return f' style="--i:{indentation}"' if indentation and len(line) > LONG_LINE else ""
-
-
-def names_of(source: str) -> list[str]:
-    """Return what a code cell binds at its top level: functions, classes and variables."""
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:  # a line that is IPython's
-        return []
-    names: dict[str, None] = {}
-    for statement in statements:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            names[statement.name] = None
-        elif isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                names.update({n.id: None for n in ast.walk(target) if isinstance(n, ast.Name)})
-    return list(names)
 
 
 def outputs(found: list[Mapping[str, Any]], images: Images) -> str:
