@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from common.tasks import TASKS
-from rosetta import environments, registry
+from rosetta import registry
+from rosetta.environments import build
 from rosetta.project import Project
 from rosetta.site import notebooks
 from rosetta.site.portable import Portable
@@ -161,7 +162,7 @@ def use_of(cell: registry.Cell, copies: Mapping[str, list[str]]) -> str:
 def run_alone(row: registry.Framework, program: str, folder: Path, name: str) -> None:
     """Run a program in a row's environment with nothing of ours in reach."""
     (folder / f"{name}.py").write_text(program, encoding="utf-8")
-    python = environments.interpreter(environments.folder(PROJECT, row, "cpu"))
+    python = build.interpreter(build.folder(PROJECT, row, "cpu"))
     done = subprocess.run(
         [str(python), "-I", "-c", ALONE.format(folder=str(folder), name=name)],
         cwd=folder,
