@@ -123,6 +123,36 @@ def test_the_first_page_says_what_stands_in(project: Project, tmp_path: Path) ->
     assert first.count("synthetic data") == 1  # beside the speed of the row
 
 
+def test_a_link_out_of_the_results_is_refused(project: Project, tmp_path: Path) -> None:
+    other = _copy(project, tmp_path)
+    cells = other.results / "machine-1/quick/cifar10_cnn"
+    for file in (cells / "pytorch.ipynb", cells / "keras-jax.json"):
+        text = file.read_text()
+        file.unlink()
+        file.symlink_to(tmp_path / f"letter{file.suffix}")
+        (tmp_path / f"letter{file.suffix}").write_text(text)
+    said: list[str] = []
+    build(other, other.root / "site", said.append)
+    for name in ("pytorch.ipynb", "keras-jax.json"):
+        assert not (other.root / "site/results/machine-1/quick/cifar10_cnn" / name).exists()
+        assert f"cifar10_cnn/{name} is a link that leads out of results/" in "".join(said)
+    assert str(tmp_path) not in "".join(said)
+    assert "keras-jax.json" not in (other.root / "site/results.html").read_text()
+
+
+@pytest.mark.parametrize("text", ["\udcff", "{", "[]", '{"cells": 5}', "[" * 100000])
+def test_an_executed_notebook_that_is_none_is_named(
+    project: Project, tmp_path: Path, text: str
+) -> None:
+    other = _copy(project, tmp_path)
+    file = other.results / "machine-1/quick/cifar10_cnn/flax.ipynb"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    said: list[str] = []
+    build(other, other.root / "site", said.append)
+    (line,) = [line for line in said if "flax.ipynb" in line]
+    assert line.startswith("results/machine-1/quick/cifar10_cnn/flax.ipynb is no notebook")
+
+
 def test_failures_stand_in_the_results_with_their_reason(site: Path) -> None:
     assert "it ran out of memory" in (site / "results.html").read_text()
 
@@ -277,6 +307,8 @@ def test_a_fact_of_unknown_name_names_its_file() -> None:
     row = Framework("new", "New", facts={**told, "licences": "MIT"})
     with pytest.raises(UserError, match=r"frameworks/new.toml: unknown fact 'licences'.*licence"):
         facts.table({"new": row})
+    with pytest.raises(UserError, match=r"new.toml: 'javascript:.*' among the facts is no address"):
+        facts.table({"new": Framework("new", "New", facts={**told, "homepage": "javascript:x()"})})
     with pytest.raises(UserError, match=r"facts.sources is missing"):
         facts.table({"new": Framework("new", "New", facts={**told, "sources": []})})
 

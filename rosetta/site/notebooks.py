@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from common.tasks import TASKS
 from rosetta.project import Project
 from rosetta.registry import Cell as Entry
@@ -87,11 +89,46 @@ class Notebook:
         return [cell for cell in self.sections.get(section, ()) if cell.kind == "code"]
 
 
+@dataclass
+class Runs:
+    """The records of runs, the files of their executed notebooks, and which of these are none."""
+
+    records: Sequence[Record]
+    files: Mapping[str, Path]
+    broken: list[str] = field(default_factory=list)
+
+    def executed(
+        self, entry: Entry, source: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any] | None, Record | None]:
+        """Return a notebook with the outputs of the best run of just this code, and its record."""
+        wanted = (entry.task, entry.framework.name, "ok")
+        mine = (r for r in self.records if (r["task"], r["framework"], r["status"]) == wanted)
+        for record in sorted(mine, key=rank, reverse=True):
+            content = self._read(f"{place(record)}.ipynb")
+            if content is not None:
+                content = publish.with_outputs(source, content, entry.framework.name)
+            if content is not None:
+                return content, record
+        return None, None
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if name not in self.files:
+            return None
+        try:
+            content = _read(self.files[name])
+            nbformat.validate(content)
+        except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
+            why = str(error).strip().split("\n")[0]
+            self.broken.append(f"{name} is no notebook ({why}): its outputs are not shown")
+            return None
+        return content
+
+
 def load(
-    project: Project, entries: Sequence[Entry], found: Sequence[Record], images: render.Images
+    project: Project, entries: Sequence[Entry], runs: Runs, images: render.Images
 ) -> list[Notebook]:
     """Return the notebooks of `entries`, with outputs where an execution of this code is there."""
-    return [_notebook(project, entry, found, images) for entry in entries]
+    return [_notebook(project, entry, runs, images) for entry in entries]
 
 
 def place(record: Record) -> str:
@@ -105,11 +142,9 @@ def rank(record: Record) -> tuple[bool, int, str]:
     return (record["status"] == "ok", -PROFILES.index(record["profile"]), str(record["started"]))
 
 
-def _notebook(
-    project: Project, entry: Entry, found: Sequence[Record], images: render.Images
-) -> Notebook:
+def _notebook(project: Project, entry: Entry, runs: Runs, images: render.Images) -> Notebook:
     source = _read(entry.notebook)
-    content, record = _executed(project, entry, source, found)
+    content, record = runs.executed(entry, source)
     if content is None:
         content = _own_outputs(source, entry.framework.name)
     portable = portable_of(entry, source)
@@ -130,25 +165,6 @@ def portable_of(entry: Entry, content: Mapping[str, Any]) -> Portable:
     """Return the code of a row's notebook, to be cut from."""
     row = entry.framework
     return Portable(entry.task, keys.code_of(content), row.variables, row.parameters)
-
-
-def _executed(
-    project: Project, entry: Entry, source: Mapping[str, Any], found: Sequence[Record]
-) -> tuple[Mapping[str, Any] | None, Record | None]:
-    """Return the notebook with the outputs of the best run of just this code, and its record."""
-    name = entry.framework.name
-    mine = [
-        record
-        for record in found
-        if (record["task"], record["framework"], record["status"]) == (entry.task, name, "ok")
-    ]
-    for record in sorted(mine, key=rank, reverse=True):
-        file = project.root / f"{place(record)}.ipynb"
-        if file.is_file():
-            content = publish.with_outputs(source, _read(file), name)
-            if content is not None:
-                return content, record
-    return None, None
 
 
 def _own_outputs(source: Mapping[str, Any], row: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from rosetta import registry
 from rosetta.project import Project
 from rosetta.results import records
 from rosetta.results.report import TASK_TITLES, Report
-from rosetta.site import differences, facts, families, notebooks, phrases, render, results
+from rosetta.site import differences, facts, families, notebooks, phrases, render, results, safe
 
 HERE = Path(__file__).parent
 # Short names of the tasks, where there is little room.
@@ -38,10 +38,13 @@ class Site:
         self.report = Report(project, self.records, broken)
         self.images = render.Images()
         cells = list(self.report.cells.values())
-        self.notebooks = notebooks.load(project, cells, self.records, self.images)
+        places = [notebooks.place(record) for record in self.records]
+        self.files, refused = safe.published(project, places)
+        runs = notebooks.Runs(self.records, self.files)
+        self.notebooks = notebooks.load(project, cells, runs, self.images)
         self.families = families.load(project, self.report.frameworks.values())
         self.book = phrases.load(HERE / "phrases.toml", self.notebooks, self.families)
-        self.warnings = [str(error) for error in broken] + self.book.warnings
+        self.warnings = [*map(str, broken), *refused, *runs.broken, *self.book.warnings]
 
     def write(self, folder: Path) -> None:
         """Write the pages and what they need into an empty folder."""
@@ -75,7 +78,7 @@ class Site:
             },
             "translate": {"table": table, "families": self._families(), "presets": self._presets()},
             "phrases": {"book": self.book},
-            "results": {"results": results.sections(self.report)},
+            "results": {"results": results.sections(self.report, self.files)},
             "facts": {"facts": facts.table(self.report.frameworks)},
         }
         return single | tasks
@@ -99,12 +102,9 @@ class Site:
         }
 
     def _copy_results(self, folder: Path) -> None:
-        for record in self.records:
-            for extension in ("json", "ipynb"):
-                name = f"{notebooks.place(record)}.{extension}"
-                if (self.project.root / name).is_file():
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(self.project.root / name, folder / name)
+        for name, file in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / name)
 
     @cached_property
     def _environment(self) -> jinja2.Environment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import re
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from rosetta.site import safe
 
 # Lines that may be broken at the width of a column carry their indentation, to hang at it.
 LONG_LINE = 44
@@ -41,7 +42,7 @@ def prose(markdown: str) -> str:
     from nbconvert.filters import markdown2html
 
     text: str = markdown2html(markdown)
-    return re.sub(r'<a class="anchor-link".*?</a>', "", text).strip()
+    return safe.html(re.sub(r'<a class="anchor-link".*?</a>', "", text)).strip()
 
 
 def inline(markdown: str) -> str:
@@ -97,9 +98,13 @@ def _output(output: Mapping[str, Any], images: Images) -> str:
     alternative = _joined(data.get("text/plain", "a plot"))
     for kind, extension in IMAGES.items():
         if kind in data:
-            return _image(_joined(data[kind]), extension, alternative, images)
+            try:
+                content = safe.picture(_joined(data[kind]), kind)
+            except ValueError:
+                return _text(f"{alternative} (cannot be shown)", "result")
+            return _image(content, extension, alternative, images)
     if "text/html" in data:
-        return f'<div class="rich">{_joined(data["text/html"])}</div>'
+        return f'<div class="rich">{safe.html(_joined(data["text/html"]))}</div>'
     return _text(alternative, "result")
 
 
@@ -110,8 +115,7 @@ def _text(text: str | list[str], kind: str) -> str:
     return f'<pre class="out {kind}">{shown}</pre>'
 
 
-def _image(data: str, extension: str, alternative: str, images: Images) -> str:
-    content = data.encode() if extension == "svg" else base64.b64decode(data)
+def _image(content: bytes, extension: str, alternative: str, images: Images) -> str:
     place = images.add(content, extension)
     size = ""
     if extension == "png":  # its header says how large it is: the page need not move for it
