@@ -76,7 +76,12 @@ class Site:
                 "glance": results.glance(self.report, self.rows),
                 "presets": self._presets(),
             },
-            "translate": {"table": table, "families": self._families(), "presets": self._presets()},
+            "translate": {
+                "table": table,
+                "samples": differences.samples(table, self.book, self.notebooks),
+                "families": self._families(),
+                "presets": self._presets(),
+            },
             "phrases": {"book": self.book},
             "results": {"results": results.sections(self.report, self.files)},
             "facts": {"facts": facts.table(self.report.frameworks)},

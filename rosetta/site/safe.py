@@ -16,11 +16,11 @@ from rosetta.project import Project
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 SVG = "http://www.w3.org/2000/svg"
-# What a drawing is made of; a script, a foreign object or an animation of a link is none of it.
 # Pictures of outputs are files of their own; one in HTML would lead elsewhere.
 TAGS = nh3.ALLOWED_TAGS - {"img"}
 ATTRIBUTES = {**nh3.ALLOWED_ATTRIBUTES, "*": {"class"}}  # classes give code its colours
 SCHEMES = {"http", "https", "mailto"}
+# What a drawing is made of; a script, a foreign object or an animation of a link is none of it.
 SHAPES = ("rect", "circle", "ellipse", "line", "polyline", "polygon", "path", "text", "tspan")
 PARTS = ("svg", "g", "defs", "symbol", "use", "title", "desc", "style", "clipPath", "mask")
 PAINTS = ("pattern", "marker", "linearGradient", "radialGradient", "stop")

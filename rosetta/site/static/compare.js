@@ -1,5 +1,5 @@
 // Side by side: aligns the cells of the chosen notebooks, step by step.
-// The address remembers the choice: #row,row/section
+// The address remembers the choice: #row,row/section, and may lead to a line of each: /3,7
 "use strict";
 
 const page = document.getElementById("columns");
@@ -15,9 +15,9 @@ let chosen = [];
 // --- the choice ------------------------------------------------------------------------------
 
 function read() {
-  const [rows, step] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [rows, step, lines = ""] = decodeURIComponent(location.hash.slice(1)).split("/");
   const known = [...new Set(rows.split(","))].filter((row) => notebooks.has(row)).slice(0, 4);
-  return { rows: known.length ? known : standard(), step };
+  return { rows: known.length ? known : standard(), step, lines: lines.split(",").map(Number) };
 }
 
 function standard() {
@@ -39,9 +39,19 @@ function choose(rows) {
 }
 
 function follow() {
-  const { rows, step } = read();
-  if (rows.join() !== chosen.join()) choose(rows);
-  if (step) document.getElementById("step-" + step)?.scrollIntoView();
+  const { rows, step, lines } = read();
+  point(rows, step, lines);
+  if (rows.join() !== chosen.join() || step) choose(rows);
+  if (step) (page.querySelector(".l.target") ?? document.getElementById("step-" + step))?.scrollIntoView();
+}
+
+// Marks the lines that an address leads to, counted over all the code of a section.
+function point(rows, step, lines) {
+  for (const line of document.querySelectorAll("#store .l.target")) line.classList.remove("target");
+  rows.forEach((row, index) => {
+    const section = notebooks.get(row).querySelector(`[data-step="${CSS.escape(step ?? "")}"]`);
+    section?.querySelectorAll(".l")[lines[index] - 1]?.classList.add("target");
+  });
 }
 
 // --- the heads of the columns; on a phone they are tabs --------------------------------------
