@@ -198,6 +198,28 @@ def test_copies_run_with_the_framework_and_numpy_alone(
     run_alone(cell.framework, use_of(cell, copies), tmp_path, "use")
 
 
+@pytest.mark.notebooks
+@pytest.mark.timeout(5000)
+@pytest.mark.parametrize(("old", "new"), [("pytorch", "tensorflow"), ("chainer", "pytorch")])
+def test_the_example_of_the_readme_moves_a_model(
+    old: str, new: str, tmp_path: Path, built: None
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(# in the environment of the old.*?)```", text, re.DOTALL)
+    before, after = example.split("# in that of the new one\n")
+    programs = {
+        old: f"import numpy as np\nold_model = create_model((0, 0, 0))\n{before}",
+        new: f"import numpy as np\n{after}moved = export_weights(model)\n"
+        'for name, array in np.load("weights.npz").items():\n'
+        "    assert np.array_equal(moved[name], array), name\n",
+    }
+    for row, program in programs.items():
+        cell = CELLS[f"cifar10_cnn-{row}"]
+        copies = copies_of(cell)
+        code = "\n".join([*copies["model"], *copies["weights"], program])
+        run_alone(cell.framework, code, tmp_path, f"of_{row}")
+
+
 @pytest.fixture(scope="session")
 def built() -> None:
     """All environments, where the user's own runs find them again."""

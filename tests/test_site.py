@@ -1,5 +1,6 @@
 """The site: what its pages hold, what a build refuses, and that a second one has nothing to do."""
 
+import itertools
 import json
 import re
 import shutil
@@ -314,10 +315,30 @@ def test_a_fact_of_unknown_name_names_its_file() -> None:
 
 
 def test_curves_bear_gaps_and_one_step() -> None:
-    curves = [charts.Curve("a", "A", [None, 2.0, None, 1.0], 0), charts.Curve("b", "B", [1.0], 11)]
+    losses = [[None, 2.0, None, 1.0], [1.0], [None]]
+    curves = [charts.Curve(str(i), str(i), each, "c0 d0") for i, each in enumerate(losses)]
     chart = charts.losses(curves)
-    assert [line.classes for line in chart.lines] == ["c0 d0", "c1 d1"]
     assert all("nan" not in line.path for line in chart.lines)
+    assert [line.end is None for line in chart.lines] == [False, False, True]
+
+
+def test_thirty_rows_can_be_told_apart_and_families_share_a_colour() -> None:
+    titles = {f"keras-{i}": f"Keras ({i})" for i in range(5)}
+    titles |= {f"row{i}": f"Row{i}" for i in range(25)}
+    styles = charts.styles(titles)
+    assert len(set(styles.values())) == 30
+    assert len({styles[f"keras-{i}"].split()[0] for i in range(5)}) == 1
+    sheet = (ROOT / "rosetta/site/static/style.css").read_text()
+    for name in {name for each in styles.values() for name in each.split()} - {"d0"}:
+        assert re.search(rf"\.{name} {{ stroke", sheet), name
+
+
+def test_labels_beside_thirty_curves_do_not_overlap() -> None:
+    curves = [charts.Curve(str(i), f"Row {i}", [2.0, 1.0 + i / 1e4], "c0 d0") for i in range(30)]
+    chart = charts.losses(curves)
+    heights = sorted(line.label for line in chart.lines)
+    assert all(b - a >= charts.LABEL - 1e-6 for a, b in itertools.pairwise(heights))
+    assert heights[0] >= 0 and heights[-1] <= chart.height
 
 
 def test_highlighted_code_keeps_every_line() -> None:

@@ -15,7 +15,17 @@ from rosetta import registry
 from rosetta.project import Project
 from rosetta.results import records
 from rosetta.results.report import TASK_TITLES, Report
-from rosetta.site import differences, facts, families, notebooks, phrases, render, results, safe
+from rosetta.site import (
+    charts,
+    differences,
+    facts,
+    families,
+    notebooks,
+    phrases,
+    render,
+    results,
+    safe,
+)
 
 HERE = Path(__file__).parent
 # Short names of the tasks, where there is little room.
@@ -95,7 +105,13 @@ class Site:
         )
         steps = notebooks.steps(task)
         used = [name for name in steps if any(each.sections[name] for each in mine)]
-        return {"task": task, "notebooks": mine, "sections": used}
+        titles = {notebook.row: notebook.framework.title for notebook in mine}
+        return {
+            "task": task,
+            "notebooks": mine,
+            "sections": used,
+            "row_families": charts.grouped(titles),
+        }
 
     def _families(self) -> dict[str, str]:
         """Return the notebook's name of every row: what the facts on differences speak of."""
@@ -127,6 +143,7 @@ class Site:
             task_texts=TASK_TEXTS,
             headings=notebooks.headings(self.notebooks),
             rows=self.rows,
+            row_families=charts.grouped(self.rows),
             pair=self.pair(),
         )
         environment.filters.update(code=render.code, prose=render.prose, inline=render.inline)

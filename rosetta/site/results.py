@@ -92,10 +92,9 @@ def _section(report: Report, group: Group, files: Collection[str]) -> dict[str, 
     table = report.table(group)
     records = {report.title(record["framework"]): record for record in group.records}
     rows = [_row(files, records[cells[0]], cells) for cells in table["rows"]]
+    styles = charts.styles({name: report.title(name) for name in report.rows})
     curves = [
-        charts.Curve(
-            record["framework"], title, record["losses"], report.rows.index(record["framework"])
-        )
+        charts.Curve(record["framework"], title, record["losses"], styles[record["framework"]])
         for title, record in sorted(records.items(), key=lambda item: item[0].lower())
         if record["status"] == "ok" and record["losses"]
     ]
