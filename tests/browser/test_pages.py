@@ -93,7 +93,8 @@ FROZEN = """() => [...document.querySelectorAll(".scroll")].filter((each) => eac
   .flatMap((region) => {
     region.scrollLeft = region.scrollWidth;
     const edge = region.getBoundingClientRect().left;
-    return [...region.querySelectorAll("tr > :first-child")].filter((cell) => cell.checkVisibility())
+    return [...region.querySelectorAll("tr > :first-child")]
+      .filter((cell) => cell.checkVisibility())
       .map((cell) => Math.abs(cell.getBoundingClientRect().left - edge));
   })"""
 
