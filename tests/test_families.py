@@ -116,7 +116,8 @@ def test_a_family_without_a_row_needs_a_title(tmp_path: Path) -> None:
 def test_families_that_say_the_same_share_a_form(tmp_path: Path) -> None:
     texts = {"a": "yes", "b": "no", "c": "yes"}
     told = {
-        name: families.Family(name, name, True, {}, {"one": text}) for name, text in texts.items()
+        name: families.Family(name, name, True, {}, {"one": families.Form(text, text)})
+        for name, text in texts.items()
     }
     file = tmp_path / "differences.toml"
     file.write_text(
@@ -125,6 +126,6 @@ def test_families_that_say_the_same_share_a_form(tmp_path: Path) -> None:
     )
     (difference,) = differences.load(file, told).differences
     assert difference.forms == [
-        differences.Form("yes", ("a", "c")),
-        differences.Form("no", ("b",)),
+        differences.Form("yes", ("a", "c"), "yes"),
+        differences.Form("no", ("b",), "no"),
     ]

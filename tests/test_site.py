@@ -1,5 +1,6 @@
 """The site: what its pages hold, what a build refuses, and that a second one has nothing to do."""
 
+import itertools
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from rosetta.registry import Framework
 from rosetta.site import charts, differences, facts, families, phrases, render
 from rosetta.site.build import MARKER, build
 from rosetta.site.notebooks import Cell, Notebook
+from rosetta.site.source import parts_of
 
 PAGES = ("index", "cifar10_cnn", "imdb_gru", "resnet50_features")
 PAGES += ("translate", "phrases", "results", "facts")
@@ -122,6 +124,36 @@ def test_the_first_page_says_what_stands_in(project: Project, tmp_path: Path) ->
     assert first.count("synthetic data") == 1  # beside the speed of the row
 
 
+def test_a_link_out_of_the_results_is_refused(project: Project, tmp_path: Path) -> None:
+    other = _copy(project, tmp_path)
+    cells = other.results / "machine-1/quick/cifar10_cnn"
+    for file in (cells / "pytorch.ipynb", cells / "keras-jax.json"):
+        text = file.read_text()
+        file.unlink()
+        file.symlink_to(tmp_path / f"letter{file.suffix}")
+        (tmp_path / f"letter{file.suffix}").write_text(text)
+    said: list[str] = []
+    build(other, other.root / "site", said.append)
+    for name in ("pytorch.ipynb", "keras-jax.json"):
+        assert not (other.root / "site/results/machine-1/quick/cifar10_cnn" / name).exists()
+        assert f"cifar10_cnn/{name} is a link that leads out of results/" in "".join(said)
+    assert str(tmp_path) not in "".join(said)
+    assert "keras-jax.json" not in (other.root / "site/results.html").read_text()
+
+
+@pytest.mark.parametrize("text", ["\udcff", "{", "[]", '{"cells": 5}', "[" * 100000])
+def test_an_executed_notebook_that_is_none_is_named(
+    project: Project, tmp_path: Path, text: str
+) -> None:
+    other = _copy(project, tmp_path)
+    file = other.results / "machine-1/quick/cifar10_cnn/flax.ipynb"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    said: list[str] = []
+    build(other, other.root / "site", said.append)
+    (line,) = [line for line in said if "flax.ipynb" in line]
+    assert line.startswith("results/machine-1/quick/cifar10_cnn/flax.ipynb is no notebook")
+
+
 def test_failures_stand_in_the_results_with_their_reason(site: Path) -> None:
     assert "it ran out of memory" in (site / "results.html").read_text()
 
@@ -196,7 +228,7 @@ def test_the_command_builds_where_it_is_told(
 
 
 def a_notebook(name: str, code: str) -> Notebook:
-    cell = Cell("code", code, render.code(code), tuple(render.names_of(code)))
+    cell = Cell("code", code, render.code(code))
     return Notebook("cifar10_cnn", Framework(name, name.title(), name), "", None, {"model": [cell]})
 
 
@@ -276,15 +308,37 @@ def test_a_fact_of_unknown_name_names_its_file() -> None:
     row = Framework("new", "New", facts={**told, "licences": "MIT"})
     with pytest.raises(UserError, match=r"frameworks/new.toml: unknown fact 'licences'.*licence"):
         facts.table({"new": row})
+    with pytest.raises(UserError, match=r"new.toml: 'javascript:.*' among the facts is no address"):
+        facts.table({"new": Framework("new", "New", facts={**told, "homepage": "javascript:x()"})})
     with pytest.raises(UserError, match=r"facts.sources is missing"):
         facts.table({"new": Framework("new", "New", facts={**told, "sources": []})})
 
 
 def test_curves_bear_gaps_and_one_step() -> None:
-    curves = [charts.Curve("a", "A", [None, 2.0, None, 1.0], 0), charts.Curve("b", "B", [1.0], 11)]
+    losses = [[None, 2.0, None, 1.0], [1.0], [None]]
+    curves = [charts.Curve(str(i), str(i), each, "c0 d0") for i, each in enumerate(losses)]
     chart = charts.losses(curves)
-    assert [line.classes for line in chart.lines] == ["c0 d0", "c1 d1"]
     assert all("nan" not in line.path for line in chart.lines)
+    assert [line.end is None for line in chart.lines] == [False, False, True]
+
+
+def test_thirty_rows_can_be_told_apart_and_families_share_a_colour() -> None:
+    titles = {f"keras-{i}": f"Keras ({i})" for i in range(5)}
+    titles |= {f"row{i}": f"Row{i}" for i in range(25)}
+    styles = charts.styles(titles)
+    assert len(set(styles.values())) == 30
+    assert len({styles[f"keras-{i}"].split()[0] for i in range(5)}) == 1
+    sheet = (ROOT / "rosetta/site/static/style.css").read_text()
+    for name in {name for each in styles.values() for name in each.split()} - {"d0"}:
+        assert re.search(rf"\.{name} {{ stroke", sheet), name
+
+
+def test_labels_beside_thirty_curves_do_not_overlap() -> None:
+    curves = [charts.Curve(str(i), f"Row {i}", [2.0, 1.0 + i / 1e4], "c0 d0") for i in range(30)]
+    chart = charts.losses(curves)
+    heights = sorted(line.label for line in chart.lines)
+    assert all(b - a >= charts.LABEL - 1e-6 for a, b in itertools.pairwise(heights))
+    assert heights[0] >= 0 and heights[-1] <= chart.height
 
 
 def test_highlighted_code_keeps_every_line() -> None:
@@ -295,8 +349,8 @@ def test_highlighted_code_keeps_every_line() -> None:
     assert text.rstrip("\n") == source.rstrip("\n")
 
 
-def test_names_of_a_cell_are_what_it_binds() -> None:
-    assert render.names_of("import a\nx, (y, z) = f()\nclass C: pass\ndef g(): k = 1") == [
-        "x", "y", "z", "C", "g",
-    ]  # fmt: skip
-    assert render.names_of("%matplotlib inline") == []
+def test_a_cell_is_cut_where_it_binds_names() -> None:
+    cell = "import a\nx, (y, z) = f()\nprint(x)\n\n# Why.\n@a.b\nclass C: pass\ndef g(): k = 1"
+    assert parts_of(cell) == {1: ["x", "y", "z"], 4: ["C"], 7: ["g"]}
+    assert parts_of("%matplotlib inline\nx = 1") == {1: ["x"]}
+    assert parts_of("no python") == {}

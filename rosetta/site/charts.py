@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-WIDTH, HEIGHT = 760, 300
-LEFT, RIGHT, TOP, BOTTOM = 48, 20, 8, 40
+WIDTH, HEIGHT = 900, 300
+LEFT, RIGHT, TOP, BOTTOM = 48, 176, 8, 40
+LABEL = 12.5  # pixels that a label beside its curve needs
 POINTS = 240  # of a curve: more cannot be told apart
 LEAST_WINDOW = 5  # steps that a loss is averaged over, as in results.md
-COLOURS = 10  # of the style sheet; after them the dashes change
+COLOURS = 10  # of the style sheet
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The losses of a row; `number` says which colour and dash it has everywhere."""
+    """The losses of a row, and the classes that give it colour and dash everywhere."""
 
     name: str
     title: str
     losses: Sequence[float | None]
-    number: int
+    classes: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """A drawn curve: the path, and the classes that give it colour and dash."""
+    """A drawn curve: its path, its classes, and the label that stands beside its end."""
 
     name: str
     title: str
     path: str
     classes: str
+    end: tuple[float, float] | None  # of the curve; None where it has no point
+    label: float  # the height at which its title stands
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Chart:
     up: Sequence[tuple[float, str]]
     window: int
     width: int = WIDTH
-    height: int = HEIGHT
+    height: float = HEIGHT
     left: int = LEFT
-    bottom: int = HEIGHT - BOTTOM
+    bottom: float = HEIGHT - BOTTOM
     right: int = WIDTH - RIGHT
     top: int = TOP
 
@@ -60,40 +63,72 @@ def losses(curves: Sequence[Curve]) -> Chart:
     low, high = min(values), max(values)
     margin = (high - low) * 0.04 or 0.5
     low, high = low - margin, high + margin
+    height = max(HEIGHT, TOP + LABEL * len(curves) + BOTTOM)
 
     def x(step: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (step - 1) / max(longest - 1, 1)
 
     def y(loss: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (high - loss) / (high - low)
+        return TOP + (height - TOP - BOTTOM) * (high - loss) / (high - low)
 
+    points = [
+        [(x(step), y(mean)) for step, mean in zip(*each, strict=True) if math.isfinite(mean)]
+        for each in smooth
+    ]
+    ends = [each[-1] if each else None for each in points]
+    heights = spread([end[1] if end else TOP for end in ends], TOP + 4, height - BOTTOM)
     return Chart(
         lines=[
-            Line(curve.name, curve.title, _path(steps, means, x, y), _classes(curve.number))
-            for curve, (steps, means) in zip(curves, smooth, strict=True)
+            Line(curve.name, curve.title, _path(each), curve.classes, end, label)
+            for curve, each, end, label in zip(curves, points, ends, heights, strict=True)
         ],
         across=[(x(step), f"{step:,.0f}") for step in _ticks(1, longest, 8)],
         up=[(y(loss), f"{loss:g}") for loss in _ticks(low, high, 6)],
         window=window,
+        height=height,
+        bottom=height - BOTTOM,
     )
 
 
-def _classes(number: int) -> str:
-    return f"c{number % COLOURS} d{number // COLOURS % 4}"
+def styles(titles: Mapping[str, str]) -> dict[str, str]:
+    """Return the classes of every row: a colour for its family, a dash that tells its rows apart.
+
+    titles: of the rows, by name. Rows whose titles begin with the same word are a family.
+    """
+    used: dict[int, int] = {}
+    found = {}
+    for number, rows in enumerate(grouped(titles).values()):
+        for name in rows:
+            dash = used[number % COLOURS] = used.get(number % COLOURS, -1) + 1
+            found[name] = f"c{number % COLOURS} d{dash}"
+    return found
 
 
-def _path(
-    steps: Iterable[float],
-    means: Iterable[float],
-    x: Callable[[float], float],
-    y: Callable[[float], float],
-) -> str:
-    points = [
-        f"{x(step):.1f} {y(mean):.1f}"
-        for step, mean in zip(steps, means, strict=True)
-        if math.isfinite(mean)
-    ]
-    return "M" + "L".join(points) if points else ""
+def grouped(titles: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the titles of rows by family, both in the order of the alphabet."""
+    groups: dict[str, dict[str, str]] = {}
+    for name, title in sorted(titles.items(), key=lambda item: item[1].lower()):
+        groups.setdefault(title.split()[0], {})[name] = title
+    return groups
+
+
+def spread(heights: Sequence[float], top: float, bottom: float) -> list[float]:
+    """Return heights in the same order that are far enough apart for labels to be read."""
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    placed = [0.0] * len(heights)
+    least = top
+    for index in order:
+        placed[index] = max(heights[index], least)
+        least = placed[index] + LABEL
+    most = bottom
+    for index in reversed(order):
+        placed[index] = min(placed[index], most)
+        most = placed[index] - LABEL
+    return placed
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else ""
 
 
 def _smoothed(found: Sequence[float | None], window: int) -> tuple[list[float], list[float]]:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rosetta.errors import UserError
+from rosetta.registry import unknown
 from rosetta.site.families import Family
+from rosetta.site.notebooks import Notebook
+from rosetta.site.phrases import Book, Concept
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Form:
 
     text: str
     families: tuple[str, ...]
+    like: str  # equal in forms that only words make different
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class Difference:
     advice: str
     tasks: Sequence[str]
     step: str  # the section of the notebooks where it shows
+    phrase: str | None  # the concept of the phrase book that shows it best
+
+    @property
+    def shown(self) -> str:
+        """Where its code is from: a concept of the phrase book, or a task and a section."""
+        return self.phrase or f"{self.tasks[0]}/{self.step}"
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,55 @@ class Table:
         return groups
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The code that shows a difference in one notebook, and where it stands there."""
+
+    shown: str
+    family: str
+    task: str
+    section: str
+    line: int  # of the section's code, counted from 1
+    code: str
+    whole: str | None
+
+
+def samples(table: Table, book: Book, notebooks: Sequence[Notebook]) -> list[Sample]:
+    """Return the code of every family for every difference: its phrase, or else the cells."""
+    concepts = {concept.id: concept for concept in book.concepts}
+    by_name = {(each.task, each.framework.notebook or ""): each for each in notebooks}
+    found: dict[tuple[str, str], Sample] = {}
+    for difference in table.differences:
+        if difference.phrase and difference.phrase not in concepts:
+            message = unknown(difference.phrase, concepts, "phrase")
+            raise UserError(f"differences.toml: {difference.id}: {message}")
+        for family in (name for form in difference.forms for name in form.families):
+            sample = _sample(difference, family, concepts, by_name)
+            if sample is not None:
+                found.setdefault((difference.shown, family), sample)
+    return list(found.values())
+
+
+def _sample(
+    difference: Difference,
+    family: str,
+    concepts: Mapping[str, Concept],
+    notebooks: Mapping[tuple[str, str], Notebook],
+) -> Sample | None:
+    task, section = difference.tasks[0], difference.step
+    if difference.phrase:
+        concept = concepts[difference.phrase]
+        task, section = concept.task, concept.section
+        phrase = concept.phrases.get(family)
+        if phrase and phrase.code:
+            line = min(phrase.lines)
+            place = (difference.shown, family, task, phrase.section, line)
+            return Sample(*place, phrase.code, phrase.whole)
+    notebook = notebooks.get((task, family))
+    code = notebook.code(section) if notebook else ""
+    return Sample(difference.shown, family, task, section, 1, code, None) if code else None
+
+
 def load(file: Path, families: Mapping[str, Family]) -> Table:
     """Return the table in `file`, with the forms of all families."""
     content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -62,11 +122,12 @@ def load(file: Path, families: Mapping[str, Family]) -> Table:
 
 def _forms(difference: str, families: Mapping[str, Family]) -> list[Form]:
     """Return the forms of a difference: families that say the same have the same."""
-    said: dict[str, list[str]] = {}
+    said: dict[tuple[str, str], list[str]] = {}
     for name, family in families.items():
         if difference in family.differences:
-            said.setdefault(family.differences[difference], []).append(name)
-    return [Form(text, tuple(names)) for text, names in said.items()]
+            form = family.differences[difference]
+            said.setdefault((form.text, form.like), []).append(name)
+    return [Form(text, tuple(names), like) for (text, like), names in said.items()]
 
 
 def _difference(entry: Mapping[str, Any], forms: Sequence[Form]) -> Difference:
@@ -78,4 +139,5 @@ def _difference(entry: Mapping[str, Any], forms: Sequence[Form]) -> Difference:
         advice=entry["advice"],
         tasks=entry["tasks"],
         step=entry["step"],
+        phrase=entry.get("phrase"),
     )

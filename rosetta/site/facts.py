@@ -73,6 +73,9 @@ def _check(name: str, facts: Mapping[str, Any]) -> None:
     for key in ("sources", "checked", "state"):
         if not facts.get(key):
             raise UserError(f"frameworks/{name}.toml: facts.{key} is missing")
+    for link in (facts.get("homepage", "https:"), *facts["sources"]):
+        if not str(link).startswith(("https:", "http:")):
+            raise UserError(f"frameworks/{name}.toml: '{link}' among the facts is no address")
     if facts.get("graph", "both") not in GRAPHS:
         raise UserError(f"frameworks/{name}.toml: facts.graph must be {', '.join(GRAPHS)}")
 

@@ -20,7 +20,16 @@ RULE_KEYS: dict[str, tuple[type, ...]] = {
     "section": (str,),
     "absent": (str,),
 }
+FORM_KEYS: dict[str, tuple[type, ...]] = {"text": (str,), "like": (str,)}
 KINDS: dict[type, str] = {str: "a string", list: "a list", dict: "a table"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a family does a thing; `like` is the form that it is, where only the words differ."""
+
+    text: str
+    like: str
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Family:
     title: str
     told: bool = False
     phrases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    differences: Mapping[str, str] = field(default_factory=dict)
+    differences: Mapping[str, Form] = field(default_factory=dict)
 
     def check(self, table: str, known: Iterable[str]) -> None:
         """Raise UserError where one of the two tables speaks of what is not among `known`."""
@@ -74,8 +83,10 @@ def _read(file: Path, name: str, of_rows: Family | None) -> Family:
     for phrase, rule in content.get("phrases", {}).items():
         _check_type(name, f"phrases.{phrase}", rule, (dict,))
         _check_keys(name, rule, RULE_KEYS, f"phrases.{phrase}.")
-    for difference, text in content.get("differences", {}).items():
-        _check_type(name, f"differences.{difference}", text, (str,))
+    for difference, form in content.get("differences", {}).items():
+        _check_type(name, f"differences.{difference}", form, (str, dict))
+        if isinstance(form, dict):
+            _check_keys(name, form, FORM_KEYS, f"differences.{difference}.")
     if of_rows is None and "title" not in content:
         raise UserError(
             f"{where(name)}: no row has the notebook '{name}': remove the file, or give it a title"
@@ -85,8 +96,14 @@ def _read(file: Path, name: str, of_rows: Family | None) -> Family:
         content.get("title") or (of_rows.title if of_rows else name),
         told=True,
         phrases=content.get("phrases", {}),
-        differences=content.get("differences", {}),
+        differences={id: _form(each) for id, each in content.get("differences", {}).items()},
     )
+
+
+def _form(said: str | Mapping[str, str]) -> Form:
+    if isinstance(said, str):
+        return Form(said, said)
+    return Form(said.get("text", ""), said.get("like") or said.get("text", ""))
 
 
 def _check_keys(

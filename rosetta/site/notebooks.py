@@ -9,27 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
+from common.tasks import TASKS
 from rosetta.project import Project
 from rosetta.registry import Cell as Entry
 from rosetta.registry import Framework
 from rosetta.results import keys, publish
 from rosetta.results.records import Record
 from rosetta.site import render
+from rosetta.site.portable import Portable
+from rosetta.site.source import parts_of
 
-# The tags of the cells, in the order in which they stand, and their headings.
-SECTIONS = {
-    "about": "The framework",
-    "setup": "Setup",
-    "parameters": "Parameters",
-    "data": "Data",
-    "model": "Model",
-    "weights": "Weights",
-    "loss": "Training step",
-    "check": "Check",
-    "train": "Train",
-    "evaluate": "Evaluate",
-    "record": "Record",
-}
+# What stands before the first section and after the last one, and their headings.
+ABOUT, TAKEAWAY = "about", "takeaway"
+FRAME = {ABOUT: "The framework", TAKEAWAY: "To take away"}
+# Sections whose cells set up the notebook itself: they are not copied with what they need.
+OWN = ("setup", "parameters", "data")
 PROFILES = ("full", "quick", "smoke")
 # Its links lead to the sibling notebooks; the site has its own.
 SIBLINGS = re.compile(r"^\[[^\]]*\]\(\.\).*?(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -42,8 +38,9 @@ class Cell:
     kind: str  # "prose" or "code"
     source: str
     html: str
-    names: tuple[str, ...] = ()
     outputs: str = ""
+    whole: str | None = None  # the code with what it needs, where it leans on nothing of ours
+    number: int = 0  # among the code cells of the notebook
 
     @property
     def key(self) -> str:
@@ -63,22 +60,75 @@ class Notebook:
     file: str  # in the repository
     record: Record | None  # of the run whose outputs it shows
     sections: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
+    headings: Mapping[str, str] = field(default_factory=dict)  # of its sections, as it has them
+    portable: Portable | None = None
 
     @property
     def row(self) -> str:
         return self.framework.name
 
     def code(self, section: str) -> str:
-        """Return the code of a section, its cells two lines apart."""
-        cells = self.sections.get(section, ())
-        return "\n\n\n".join(cell.source for cell in cells if cell.kind == "code")
+        """Return the code of a section: the lines of its cells after one another."""
+        return "\n".join(cell.source for cell in self._cells(section))
+
+    def whole(self, section: str, first: int, last: int) -> str | None:
+        """Return what lines of a section are part of, with what it needs.
+
+        Lines count from 0, `last` among them. None where they stand in two cells or need ours.
+        """
+        for cell in self._cells(section):
+            length = cell.source.count("\n") + 1
+            if first < length:
+                if self.portable is None or last >= length or section in OWN:
+                    return None
+                return self.portable.cut(cell.number, first, last)
+            first, last = first - length, last - length
+        return None
+
+    def _cells(self, section: str) -> list[Cell]:
+        return [cell for cell in self.sections.get(section, ()) if cell.kind == "code"]
+
+
+@dataclass
+class Runs:
+    """The records of runs, the files of their executed notebooks, and which of these are none."""
+
+    records: Sequence[Record]
+    files: Mapping[str, Path]
+    broken: list[str] = field(default_factory=list)
+
+    def executed(
+        self, entry: Entry, source: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any] | None, Record | None]:
+        """Return a notebook with the outputs of the best run of just this code, and its record."""
+        wanted = (entry.task, entry.framework.name, "ok")
+        mine = (r for r in self.records if (r["task"], r["framework"], r["status"]) == wanted)
+        for record in sorted(mine, key=rank, reverse=True):
+            content = self._read(f"{place(record)}.ipynb")
+            if content is not None:
+                content = publish.with_outputs(source, content, entry.framework.name)
+            if content is not None:
+                return content, record
+        return None, None
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        if name not in self.files:
+            return None
+        try:
+            content = _read(self.files[name])
+            nbformat.validate(content)
+        except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
+            why = str(error).strip().split("\n")[0]
+            self.broken.append(f"{name} is no notebook ({why}): its outputs are not shown")
+            return None
+        return content
 
 
 def load(
-    project: Project, entries: Sequence[Entry], found: Sequence[Record], images: render.Images
+    project: Project, entries: Sequence[Entry], runs: Runs, images: render.Images
 ) -> list[Notebook]:
     """Return the notebooks of `entries`, with outputs where an execution of this code is there."""
-    return [_notebook(project, entry, found, images) for entry in entries]
+    return [_notebook(project, entry, runs, images) for entry in entries]
 
 
 def place(record: Record) -> str:
@@ -92,39 +142,29 @@ def rank(record: Record) -> tuple[bool, int, str]:
     return (record["status"] == "ok", -PROFILES.index(record["profile"]), str(record["started"]))
 
 
-def _notebook(
-    project: Project, entry: Entry, found: Sequence[Record], images: render.Images
-) -> Notebook:
+def _notebook(project: Project, entry: Entry, runs: Runs, images: render.Images) -> Notebook:
     source = _read(entry.notebook)
-    content, record = _executed(project, entry, source, found)
+    content, record = runs.executed(entry, source)
     if content is None:
         content = _own_outputs(source, entry.framework.name)
+    portable = portable_of(entry, source)
+    reader = _Reader(entry.task, portable, images)
+    reader.read(content["cells"])
     return Notebook(
         task=entry.task,
         framework=entry.framework,
         file=project.relative(entry.notebook),
         record=record,
-        sections=_sections(content["cells"], images),
+        sections=reader.sections,
+        headings=reader.headings,
+        portable=portable,
     )
 
 
-def _executed(
-    project: Project, entry: Entry, source: Mapping[str, Any], found: Sequence[Record]
-) -> tuple[Mapping[str, Any] | None, Record | None]:
-    """Return the notebook with the outputs of the best run of just this code, and its record."""
-    name = entry.framework.name
-    mine = [
-        record
-        for record in found
-        if (record["task"], record["framework"], record["status"]) == (entry.task, name, "ok")
-    ]
-    for record in sorted(mine, key=rank, reverse=True):
-        file = project.root / f"{place(record)}.ipynb"
-        if file.is_file():
-            content = publish.with_outputs(source, _read(file), name)
-            if content is not None:
-                return content, record
-    return None, None
+def portable_of(entry: Entry, content: Mapping[str, Any]) -> Portable:
+    """Return the code of a row's notebook, to be cut from."""
+    row = entry.framework
+    return Portable(entry.task, keys.code_of(content), row.variables, row.parameters)
 
 
 def _own_outputs(source: Mapping[str, Any], row: str) -> Mapping[str, Any]:
@@ -141,32 +181,62 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _sections(cells: Sequence[Mapping[str, Any]], images: render.Images) -> dict[str, list[Cell]]:
-    """Return the cells by section; prose belongs to the code that follows its heading."""
-    sections: dict[str, list[Cell]] = {name: [] for name in SECTIONS}
-    section = "about"
-    for index, cell in enumerate(cells):
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code" or text.startswith("## "):
-            section = _tag(cells[index:]) or section
-        made = _cell(cell, text, images)
-        if made is not None:
-            sections[section].append(made)
-    return sections
+def steps(task: str) -> tuple[str, ...]:
+    """Return the sections of a task's notebooks, in order."""
+    return (ABOUT, *TASKS[task].steps, TAKEAWAY)
 
 
-def _tag(cells: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the section that the next code cell is tagged with."""
-    code = next((cell for cell in cells if cell["cell_type"] == "code"), None)
-    tags = code["metadata"].get("tags", []) if code else []
-    return next((tag for tag in tags if tag in SECTIONS), None)
+def headings(notebooks: Sequence[Notebook]) -> dict[str, str]:
+    """Return the heading of every section, as the notebooks have it."""
+    named = {step: step.capitalize() for task in TASKS.values() for step in task.steps}
+    for notebook in notebooks:
+        named.update(notebook.headings)
+    return FRAME | named
 
 
-def _cell(cell: Mapping[str, Any], text: str, images: render.Images) -> Cell | None:
-    if cell["cell_type"] == "code":
-        names = tuple(render.names_of(text))
-        shown = render.outputs(cell.get("outputs", []), images)
-        return Cell("code", text, render.code(text), names, shown)
+class _Reader:
+    """Sorts the cells of a notebook into sections; prose belongs to the code that follows it."""
+
+    def __init__(self, task: str, portable: Portable, images: render.Images) -> None:
+        self.sections: dict[str, list[Cell]] = {step: [] for step in steps(task)}
+        self.headings: dict[str, str] = {}
+        self._portable = portable
+        self._images = images
+
+    def read(self, cells: Sequence[Mapping[str, Any]]) -> None:
+        section, codes = ABOUT, 0
+        for index, cell in enumerate(cells):
+            text = "".join(cell["source"])
+            code, heading = cell["cell_type"] == "code", re.match(r"## (.*)", text)
+            if code or heading or not any(each["cell_type"] == "code" for each in cells[index:]):
+                section = self._tag(cells[index:], section)
+            if heading:
+                self.headings[section] = heading[1].strip()
+            made = self._code(cell, text, codes, section) if code else _prose(text)
+            codes += code
+            if made is not None:
+                self.sections[section].append(made)
+
+    def _tag(self, cells: Sequence[Mapping[str, Any]], section: str) -> str:
+        """Return the section that the next code cell is tagged with."""
+        code = next((cell for cell in cells if cell["cell_type"] == "code"), None)
+        if code is None:
+            return TAKEAWAY
+        tags = code["metadata"].get("tags", [])
+        return next((tag for tag in tags if tag in self.sections), section)
+
+    def _code(self, cell: Mapping[str, Any], text: str, number: int, section: str) -> Cell:
+        return Cell(
+            "code",
+            text,
+            render.cell(text, parts_of(text)),
+            render.outputs(cell.get("outputs", []), self._images),
+            None if section in OWN else self._portable.cut(number),
+            number,
+        )
+
+
+def _prose(text: str) -> Cell | None:
     text = SIBLINGS.sub("", re.sub(r"^##? .*\n*", "", text)).strip()
     return Cell("prose", text, _relinked(render.prose(text))) if text else None
 

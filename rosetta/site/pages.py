@@ -15,7 +15,17 @@ from rosetta import registry
 from rosetta.project import Project
 from rosetta.results import records
 from rosetta.results.report import TASK_TITLES, Report
-from rosetta.site import differences, facts, families, notebooks, phrases, render, results
+from rosetta.site import (
+    charts,
+    differences,
+    facts,
+    families,
+    notebooks,
+    phrases,
+    render,
+    results,
+    safe,
+)
 
 HERE = Path(__file__).parent
 # Short names of the tasks, where there is little room.
@@ -38,10 +48,13 @@ class Site:
         self.report = Report(project, self.records, broken)
         self.images = render.Images()
         cells = list(self.report.cells.values())
-        self.notebooks = notebooks.load(project, cells, self.records, self.images)
+        places = [notebooks.place(record) for record in self.records]
+        self.files, refused = safe.published(project, places)
+        runs = notebooks.Runs(self.records, self.files)
+        self.notebooks = notebooks.load(project, cells, runs, self.images)
         self.families = families.load(project, self.report.frameworks.values())
         self.book = phrases.load(HERE / "phrases.toml", self.notebooks, self.families)
-        self.warnings = [str(error) for error in broken] + self.book.warnings
+        self.warnings = [*map(str, broken), *refused, *runs.broken, *self.book.warnings]
 
     def write(self, folder: Path) -> None:
         """Write the pages and what they need into an empty folder."""
@@ -73,9 +86,14 @@ class Site:
                 "glance": results.glance(self.report, self.rows),
                 "presets": self._presets(),
             },
-            "translate": {"table": table, "families": self._families(), "presets": self._presets()},
+            "translate": {
+                "table": table,
+                "samples": differences.samples(table, self.book, self.notebooks),
+                "families": self._families(),
+                "presets": self._presets(),
+            },
             "phrases": {"book": self.book},
-            "results": {"results": results.sections(self.report)},
+            "results": {"results": results.sections(self.report, self.files)},
             "facts": {"facts": facts.table(self.report.frameworks)},
         }
         return single | tasks
@@ -85,8 +103,15 @@ class Site:
             (notebook for notebook in self.notebooks if notebook.task == task),
             key=lambda notebook: notebook.framework.title.lower(),
         )
-        used = [name for name in notebooks.SECTIONS if any(each.sections[name] for each in mine)]
-        return {"task": task, "notebooks": mine, "sections": used}
+        steps = notebooks.steps(task)
+        used = [name for name in steps if any(each.sections[name] for each in mine)]
+        titles = {notebook.row: notebook.framework.title for notebook in mine}
+        return {
+            "task": task,
+            "notebooks": mine,
+            "sections": used,
+            "row_families": charts.grouped(titles),
+        }
 
     def _families(self) -> dict[str, str]:
         """Return the notebook's name of every row: what the facts on differences speak of."""
@@ -98,12 +123,9 @@ class Site:
         }
 
     def _copy_results(self, folder: Path) -> None:
-        for record in self.records:
-            for extension in ("json", "ipynb"):
-                name = f"{notebooks.place(record)}.{extension}"
-                if (self.project.root / name).is_file():
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(self.project.root / name, folder / name)
+        for name, file in self.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / name)
 
     @cached_property
     def _environment(self) -> jinja2.Environment:
@@ -119,8 +141,9 @@ class Site:
             task_names=TASK_NAMES,
             task_titles={task: title[0].upper() + title[1:] for task, title in TASK_TITLES.items()},
             task_texts=TASK_TEXTS,
-            headings=notebooks.SECTIONS,
+            headings=notebooks.headings(self.notebooks),
             rows=self.rows,
+            row_families=charts.grouped(self.rows),
             pair=self.pair(),
         )
         environment.filters.update(code=render.code, prose=render.prose, inline=render.inline)

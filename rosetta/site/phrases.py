@@ -16,17 +16,24 @@ from typing import Any
 
 from rosetta.errors import UserError
 from rosetta.site.families import Family, where
-from rosetta.site.notebooks import SECTIONS, Notebook
+from rosetta.site.notebooks import Notebook, steps
 
 UNTOLD = "no phrase of this framework yet"
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A concept in one framework: code, or why there is none."""
+    """A concept in one framework: code, or why there is none.
+
+    whole: the code with what it needs; section and lines: where it stands, lines counted from 1
+    over the code of the section.
+    """
 
     code: str | None
     reason: str | None = None
+    whole: str | None = None
+    section: str = ""
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def _warnings(concepts: Sequence[Concept]) -> list[str]:
 
 
 def _concept(entry: Mapping[str, Any], phrases: Mapping[str, Phrase]) -> Concept:
-    if entry["section"] not in SECTIONS:
+    if entry["section"] not in steps(entry["task"]):
         raise UserError(f"phrases.toml: {entry['id']}: unknown section '{entry['section']}'")
     return Concept(
         id=entry["id"],
@@ -113,28 +120,40 @@ def _phrase(entry: Mapping[str, Any], rule: Mapping[str, Any], notebook: Noteboo
         return Phrase(None, rule["absent"])
     if notebook is None:
         return Phrase(None, "no notebook of this task")
-    source = notebook.code(rule.get("section", entry["section"]))
+    section = rule.get("section", entry["section"])
+    source = notebook.code(section)
     pattern = rule.get("pattern") or entry.get("pattern")
     if pattern:
         patterns = [pattern] if isinstance(pattern, str) else pattern
-        return Phrase("\n".join(_lines_of(source, each) for each in patterns))
+        return _cut(notebook, section, [_lines_of(source, each) for each in patterns])
     if "define" in entry:
-        return Phrase(_definition(source, entry["define"]))
+        return _cut(notebook, section, [_definition(source, entry["define"])])
     return Phrase(None, UNTOLD)
 
 
-def _lines_of(source: str, pattern: str) -> str:
-    """Return the whole lines that the only match of a pattern spans."""
+def _cut(notebook: Notebook, section: str, spans: Sequence[tuple[int, int]]) -> Phrase:
+    """Return what stands in some lines of a section, as one phrase."""
+    lines = notebook.code(section).split("\n")
+    texts = [textwrap.dedent("\n".join(lines[first:last])).strip("\n") for first, last in spans]
+    return Phrase(
+        code="\n".join(texts),
+        whole=notebook.whole(section, spans[0][0], spans[-1][1] - 1),
+        section=section,
+        lines=tuple(line + 1 for first, last in spans for line in range(first, last)),
+    )
+
+
+def _lines_of(source: str, pattern: str) -> tuple[int, int]:
+    """Return the lines that the only match of a pattern touches: the first, and where they end."""
     found = list(re.finditer(pattern, source, re.MULTILINE))
     if len(found) != 1:
         raise LookupError(f"{len(found)} matches of {pattern}")
-    begin = source.rfind("\n", 0, found[0].start()) + 1
-    end = source.find("\n", found[0].end())
-    return textwrap.dedent(source[begin : end if end >= 0 else len(source)]).strip("\n")
+    begin, end = source.count("\n", 0, found[0].start()), source.count("\n", 0, found[0].end())
+    return begin, end + 1
 
 
-def _definition(source: str, name: str) -> str:
-    """Return the source of the only function or class of a name."""
+def _definition(source: str, name: str) -> tuple[int, int]:
+    """Return the lines of the only function or class of a name, the one after the last too."""
     found = [
         node
         for node in ast.walk(ast.parse(source))
@@ -143,4 +162,4 @@ def _definition(source: str, name: str) -> str:
     if len(found) != 1:
         raise LookupError(f"{len(found)} definitions of {name}")
     first = min([found[0].lineno, *(each.lineno for each in found[0].decorator_list)])
-    return textwrap.dedent("\n".join(source.split("\n")[first - 1 : found[0].end_lineno]))
+    return first - 1, found[0].end_lineno or first

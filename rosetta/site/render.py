@@ -1,18 +1,18 @@
-"""Cells as HTML: prose, highlighted code in lines, outputs; and the code of a cell by its names."""
+"""Cells as HTML: prose, highlighted code in lines, outputs."""
 
 from __future__ import annotations
 
-import ast
-import base64
 import hashlib
 import html
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from rosetta.site import safe
 
 # Lines that may be broken at the width of a column carry their indentation, to hang at it.
 LONG_LINE = 44
@@ -42,7 +42,7 @@ def prose(markdown: str) -> str:
     from nbconvert.filters import markdown2html
 
     text: str = markdown2html(markdown)
-    return re.sub(r'<a class="anchor-link".*?</a>', "", text).strip()
+    return safe.html(re.sub(r'<a class="anchor-link".*?</a>', "", text)).strip()
 
 
 def inline(markdown: str) -> str:
@@ -50,38 +50,38 @@ def inline(markdown: str) -> str:
     return re.sub(r"^<p>(.*)</p>$", r"\1", prose(markdown), flags=re.DOTALL)
 
 
-@cache
 def code(source: str) -> str:
     """Return highlighted Python, each line a block of its own that ends with its line break."""
+    return _pre(_lines(source))
+
+
+def cell(source: str, parts: Mapping[int, Sequence[str]]) -> str:
+    """Return the code of a cell; lines that begin a part say what it binds, for alignment."""
+    lines = list(_lines(source))
+    for number, names in parts.items():
+        mark = f'<span class="l" data-part="{" ".join(names)}"'
+        lines[number] = lines[number].replace('<span class="l"', mark, 1)
+    return _pre(lines)
+
+
+@cache
+def _lines(source: str) -> tuple[str, ...]:
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
     marked = highlight(source, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
     lines = zip(source.split("\n"), marked.rstrip("\n").split("\n"), strict=False)
-    blocks = "".join(f'<span class="l"{_hang(plain)}>{line}\n</span>' for plain, line in lines)
-    return f"<pre><code>{blocks}</code></pre>"
+    return tuple(f'<span class="l"{_hang(plain)}>{line}\n</span>' for plain, line in lines)
+
+
+def _pre(lines: Iterable[str]) -> str:
+    return f"<pre><code>{''.join(lines)}</code></pre>"
 
 
 def _hang(line: str) -> str:
     indentation = len(line) - len(line.lstrip())
     return f' style="--i:{indentation}"' if indentation and len(line) > LONG_LINE else ""
-
-
-def names_of(source: str) -> list[str]:
-    """Return what a code cell binds at its top level: functions, classes and variables."""
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:  # a line that is IPython's
-        return []
-    names: dict[str, None] = {}
-    for statement in statements:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            names[statement.name] = None
-        elif isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                names.update({n.id: None for n in ast.walk(target) if isinstance(n, ast.Name)})
-    return list(names)
 
 
 def outputs(found: list[Mapping[str, Any]], images: Images) -> str:
@@ -98,9 +98,13 @@ def _output(output: Mapping[str, Any], images: Images) -> str:
     alternative = _joined(data.get("text/plain", "a plot"))
     for kind, extension in IMAGES.items():
         if kind in data:
-            return _image(_joined(data[kind]), extension, alternative, images)
+            try:
+                content = safe.picture(_joined(data[kind]), kind)
+            except ValueError:
+                return _text(f"{alternative} (cannot be shown)", "result")
+            return _image(content, extension, alternative, images)
     if "text/html" in data:
-        return f'<div class="rich">{_joined(data["text/html"])}</div>'
+        return f'<div class="rich">{safe.html(_joined(data["text/html"]))}</div>'
     return _text(alternative, "result")
 
 
@@ -111,8 +115,7 @@ def _text(text: str | list[str], kind: str) -> str:
     return f'<pre class="out {kind}">{shown}</pre>'
 
 
-def _image(data: str, extension: str, alternative: str, images: Images) -> str:
-    content = data.encode() if extension == "svg" else base64.b64decode(data)
+def _image(content: bytes, extension: str, alternative: str, images: Images) -> str:
     place = images.add(content, extension)
     size = ""
     if extension == "png":  # its header says how large it is: the page need not move for it

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rosetta.results.groups import Group
@@ -29,18 +28,18 @@ class Row:
     name: str
     title: str
     cells: Sequence[Cell]
-    record: str  # where its files are in the site
+    record: str | None  # where its files are in the site
     notebook: str | None
     ok: bool
     reason: str | None
 
 
-def sections(report: Report) -> list[dict[str, Any]]:
-    """Return the machines with their tables and plots, as the template shows them."""
+def sections(report: Report, files: Collection[str]) -> list[dict[str, Any]]:
+    """Return the machines with their tables and plots; `files` are those of results/ to link to."""
     return [
         {
             **report.machine(name),
-            "groups": [_section(report, group) for group in report.groups(name)],
+            "groups": [_section(report, group, files) for group in report.groups(name)],
         }
         for name in report.machine_names()
     ]
@@ -89,14 +88,13 @@ def _speeds(group: Group, rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _section(report: Report, group: Group) -> dict[str, Any]:
+def _section(report: Report, group: Group, files: Collection[str]) -> dict[str, Any]:
     table = report.table(group)
     records = {report.title(record["framework"]): record for record in group.records}
-    rows = [_row(report.project.root, records[cells[0]], cells) for cells in table["rows"]]
+    rows = [_row(files, records[cells[0]], cells) for cells in table["rows"]]
+    styles = charts.styles({name: report.title(name) for name in report.rows})
     curves = [
-        charts.Curve(
-            record["framework"], title, record["losses"], report.rows.index(record["framework"])
-        )
+        charts.Curve(record["framework"], title, record["losses"], styles[record["framework"]])
         for title, record in sorted(records.items(), key=lambda item: item[0].lower())
         if record["status"] == "ok" and record["losses"]
     ]
@@ -109,14 +107,14 @@ def _section(report: Report, group: Group) -> dict[str, Any]:
     }
 
 
-def _row(root: Path, record: Record, cells: Sequence[str]) -> Row:
+def _row(files: Collection[str], record: Record, cells: Sequence[str]) -> Row:
     place = notebooks.place(record)
     return Row(
         name=record["framework"],
         title=cells[0],
         cells=[Cell(text, _sort_value(text)) for text in cells[1:]],
-        record=f"{place}.json",
-        notebook=f"{place}.ipynb" if (root / f"{place}.ipynb").is_file() else None,
+        record=f"{place}.json" if f"{place}.json" in files else None,
+        notebook=f"{place}.ipynb" if f"{place}.ipynb" in files else None,
         ok=record["status"] == "ok",
         reason=record["reason"],
     )

@@ -1,5 +1,5 @@
 // Side by side: aligns the cells of the chosen notebooks, step by step.
-// The address remembers the choice: #row,row/section
+// The address remembers the choice: #row,row/section, and may lead to a line of each: /3,7
 "use strict";
 
 const page = document.getElementById("columns");
@@ -15,9 +15,9 @@ let chosen = [];
 // --- the choice ------------------------------------------------------------------------------
 
 function read() {
-  const [rows, step] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [rows, step, lines = ""] = decodeURIComponent(location.hash.slice(1)).split("/");
   const known = [...new Set(rows.split(","))].filter((row) => notebooks.has(row)).slice(0, 4);
-  return { rows: known.length ? known : standard(), step };
+  return { rows: known.length ? known : standard(), step, lines: lines.split(",").map(Number) };
 }
 
 function standard() {
@@ -39,9 +39,19 @@ function choose(rows) {
 }
 
 function follow() {
-  const { rows, step } = read();
-  if (rows.join() !== chosen.join()) choose(rows);
-  if (step) document.getElementById("step-" + step)?.scrollIntoView();
+  const { rows, step, lines } = read();
+  point(rows, step, lines);
+  if (rows.join() !== chosen.join() || step) choose(rows);
+  if (step) (page.querySelector(".l.target") ?? document.getElementById("step-" + step))?.scrollIntoView();
+}
+
+// Marks the lines that an address leads to, counted over all the code of a section.
+function point(rows, step, lines) {
+  for (const line of document.querySelectorAll("#store .l.target")) line.classList.remove("target");
+  rows.forEach((row, index) => {
+    const section = notebooks.get(row).querySelector(`[data-step="${CSS.escape(step ?? "")}"]`);
+    section?.querySelectorAll(".l")[lines[index] - 1]?.classList.add("target");
+  });
 }
 
 // --- the heads of the columns; on a phone they are tabs --------------------------------------
@@ -64,134 +74,166 @@ function drawTitles() {
 }
 
 // --- alignment -------------------------------------------------------------------------------
+// A column is a list of items: prose, parts of code cells (each begins where a name is bound), outputs.
+// Items of several columns stand in one row if they say the same, bind the same name, or have the
+// same place; what stands between such rows in each column shares a row too.
 
 function drawStep(section) {
   const name = section.id.slice("step-".length);
   const columns = chosen.map((row) =>
     [...notebooks.get(row).querySelector(`[data-step="${name}"]`).children]);
-  section.querySelector(".rows").replaceChildren(...align(columns).flatMap(drawRow));
+  const shared = keysOfAll(columns.map((cells) => cells.filter((cell) => cell.dataset.kind === "code")));
+  const items = columns.map((cells) => itemsOf(cells, shared));
+  const open = columns.map(() => false); // whether a cell goes on below
+  section.querySelector(".rows").replaceChildren(...align(items).map((row) => drawRow(row, open)));
   section.hidden = columns.every((cells) => !cells.length);
 }
 
-// Two cells are the same step if they say the same, bind a name in common, or are the first prose or
-// the only code of the section.
-function match(a, b) {
-  if (a.dataset.kind !== b.dataset.kind) return false;
-  if (a.dataset.key === b.dataset.key) return true;
-  if (a.dataset.kind === "prose") return !a.previousElementSibling && !b.previousElementSibling;
-  if (isOnly(a) && isOnly(b)) return true;
-  const names = new Set(a.dataset.names.split(" ").filter(Boolean));
-  return b.dataset.names.split(" ").some((name) => names.has(name));
+function keysOfAll(columns) {
+  const [first, ...others] = columns.map((cells) => new Set(cells.map((cell) => cell.dataset.key)));
+  return new Set([...first].filter((key) => others.every((keys) => keys.has(key))));
 }
 
-function isOnly(cell) {
-  return cell.parentElement.querySelectorAll(':scope > [data-kind="code"]').length === 1;
+function itemsOf(cells, shared) {
+  return cells.flatMap((cell, index) => {
+    if (cell.dataset.kind === "prose") return [{ kind: "prose", cell, key: cell.dataset.key, first: !index }];
+    const outputs = cell.querySelector(":scope > .outputs");
+    const after = cells.slice(0, index).filter((each) => each.querySelector(".outputs")).length;
+    return [
+      ...partsOf(cell, shared.has(cell.dataset.key)),
+      ...(outputs ? [{ kind: "outputs", cell: outputs, key: outputs.dataset.key, place: after }] : []),
+    ];
+  });
 }
 
-// Returns rows of cells, one list per column; cells that match stand in a row of their own.
+// The parts of a code cell: one where all columns have the whole cell, else one for what each name
+// is bound by; what binds nothing belongs to the part before it.
+function partsOf(cell, whole) {
+  const lines = [...cell.querySelectorAll(".source .l")];
+  const named = lines.flatMap((line, index) =>
+    (line.dataset.part ? [{ at: index, names: line.dataset.part.split(" ") }] : []));
+  if (whole || !named.length || named[0].at > 0) named.unshift({ at: 0, names: [] });
+  const all = whole ? [{ at: 0, names: named.flatMap((part) => part.names) }] : named;
+  return all.map(({ at, names }, index) => ({
+    kind: "code", cell, key: whole ? cell.dataset.key : null, names,
+    from: at, to: all[index + 1]?.at ?? lines.length, first: !index, last: index === all.length - 1,
+  }));
+}
+
+// How much two items belong together: functions before all, then prose and outputs.
+function weight(a, b) {
+  if (a.kind !== b.kind) return 0;
+  if (a.kind === "outputs") return a.place === b.place ? 1 : 0;
+  if (a.kind === "prose") return a.key === b.key ? 3 : Number(a.first && b.first) * 2;
+  if (a.key || b.key) return a.key === b.key ? 100 * (a.names.length + 1) : 0;
+  return a.names.some((name) => b.names.includes(name)) ? 100 : 0;
+}
+
+// Returns rows with, for each column, a list of items. Columns are added one by one, each along the
+// heaviest chain of items that belong to rows in the same order.
 function align(columns) {
-  const rows = [];
-  const next = columns.map(() => 0);
-  for (let first = 0; first < columns[0].length; first += 1) {
-    if (first < next[0]) continue;
-    const at = columns.map((cells, index) =>
-      index ? cells.findIndex((cell, i) => i >= next[index] && match(columns[0][first], cell)) : first);
-    if (at.includes(-1)) continue;
-    gap(rows, columns, next, at);
-    rows.push(columns.map((cells, index) => [cells[at[index]]]));
-    at.forEach((position, index) => { next[index] = position + 1; });
+  let rows = columns[0].map((item) => [[item]]);
+  for (let index = 1; index < columns.length; index += 1) {
+    const merged = [];
+    let [row, item] = [0, 0];
+    const skip = (toRow, toItem) => {
+      while (row < toRow) merged.push([...rows[row++], []]);
+      while (item < toItem) merged.push([...Array(index).fill([]), [columns[index][item++]]]);
+    };
+    for (const [atRow, atItem] of chain(rows, columns[index])) {
+      skip(atRow, atItem);
+      merged.push([...rows[row++], [columns[index][item++]]]);
+    }
+    skip(rows.length, columns[index].length);
+    rows = merged;
   }
-  gap(rows, columns, next, columns.map((cells) => cells.length));
-  return rows;
+  return gathered(rows);
 }
 
-function gap(rows, columns, from, to) {
-  const cells = columns.map((all, index) => all.slice(from[index], to[index]));
-  if (cells.some((each) => each.length)) rows.push(cells);
-}
-
-function same(elements) {
-  const [first] = elements;
-  return first && elements.every((each) => each && each.dataset.key === first.dataset.key);
-}
-
-function drawRow(columns) {
-  if (columns.length > 1 && columns.every((cells) => cells.length === 1)) {
-    const cells = columns.map(([cell]) => cell);
-    if (same(cells)) return [wide(cells[0].firstElementChild), ...drawOutputs(cells)];
-    const groups = cells[0].dataset.kind === "code" ? definitions(cells) : [];
-    const sources = groups.length > 1 ? drawParts(cells, groups)
-      : [marked(split(cells.map((cell) => [cell.firstElementChild])))];
-    return [...sources, ...drawOutputs(cells)];
+function chain(rows, items) {
+  const worth = (row, item) => Math.max(0, ...row.flat().map((each) => weight(each, item)));
+  const best = Array.from({ length: rows.length + 1 }, () => Array(items.length + 1).fill(0));
+  for (let r = rows.length - 1; r >= 0; r -= 1) {
+    for (let i = items.length - 1; i >= 0; i -= 1) {
+      const both = worth(rows[r], items[i]);
+      best[r][i] = Math.max(best[r + 1][i], best[r][i + 1], both && both + best[r + 1][i + 1]);
+    }
   }
-  return [marked(split(columns.map((cells) => cells.flatMap((cell) => [...cell.children]))))];
-}
-
-// Cuts code cells before the functions that all of them define, in the same order, so that these
-// stand beside one another; returns the first and the last line of every part in every cell.
-function definitions(cells) {
-  const lines = cells.map((cell) => [...cell.querySelectorAll(".source .l")]);
-  const starts = lines.map(startsOf);
-  const cuts = [lines.map(() => 0)];
-  for (const name of starts[0].keys()) {
-    const at = starts.map((each) => each.get(name) ?? -1);
-    if (at.every((line, index) => line > cuts.at(-1)[index])) cuts.push(at);
+  const pairs = [];
+  for (let r = 0, i = 0; r < rows.length && i < items.length;) {
+    if (best[r][i] === best[r + 1][i]) r += 1;
+    else if (best[r][i] === best[r][i + 1]) i += 1;
+    else pairs.push([r++, i++]);
   }
-  cuts.push(lines.map((each) => each.length));
-  return cuts.slice(1).map((end, part) => end.map((last, index) => [cuts[part][index], last]));
+  return pairs;
 }
 
-// The lines on which functions and classes begin, by name; decorators and comments belong to them.
-function startsOf(lines) {
-  const starts = new Map();
-  lines.forEach((line, index) => {
-    const name = line.textContent.match(/^(?:def|class) (\w+)/)?.[1];
-    let first = index;
-    while (first && /^[@#]/.test(lines[first - 1].textContent)) first -= 1;
-    if (name) starts.set(name, first);
-  });
-  return starts;
+// Puts what columns have alone between two rows that they share into one row.
+function gathered(rows) {
+  const result = [];
+  let open = null;
+  for (const row of rows) {
+    if (row.filter((items) => items.length).length > 1) {
+      result.push(row);
+      open = null;
+    } else if (open) row.forEach((items, index) => open[index].push(...items));
+    else result.push((open = row.map((items) => [...items])));
+  }
+  return result;
 }
 
-function drawParts(cells, groups) {
-  return groups.map((bounds, part) => {
-    const row = split(cells.map((cell, index) => [drawPart(cell, bounds[index], part)]));
-    row.classList.add("part");
-    return marked(row);
-  });
+// --- drawing ---------------------------------------------------------------------------------
+
+function drawRow(row, open) {
+  const flat = row.flat();
+  if (flat.length === row.length && row.length > 1 && row.every((items) => items.length) &&
+      flat.every((item) => item.key && item.key === flat[0].key)) {
+    return wide(flat[0].kind === "outputs" ? flat[0].cell : flat[0].cell.firstElementChild);
+  }
+  const element = Object.assign(document.createElement("div"), { className: "row" });
+  element.append(...row.map((items, index) => {
+    if (items.length) open[index] = items.at(-1).last === false;
+    return drawColumn(items, index, open[index]);
+  }));
+  // A cell that goes on in every column that has any goes on without a gap.
+  const goesOn = row.every(([item]) => !item || (item.kind === "code" && !item.first));
+  element.classList.toggle("goes-on", goesOn);
+  return marked(element);
 }
 
-function drawPart(cell, [first, last], part) {
-  const source = cell.firstElementChild.cloneNode(true);
+function drawColumn(items, index, open) {
+  const element = Object.assign(document.createElement("div"), { className: "column" });
+  element.dataset.column = index;
+  if (!items.length && open) element.innerHTML = '<div class="source"></div>'; // its cell goes on
+  for (let i = 0; i < items.length; i += 1) {
+    const item = items[i];
+    if (item.kind !== "code") {
+      element.append((item.kind === "prose" ? item.cell.firstElementChild : item.cell).cloneNode(true));
+      continue;
+    }
+    let last = item; // parts of one cell that follow one another stay in one piece
+    while (items[i + 1]?.cell === item.cell) last = items[i += 1];
+    element.append(drawPart(item, last));
+  }
+  return element;
+}
+
+function drawPart(first, last) {
+  const source = first.cell.firstElementChild.cloneNode(true);
   const lines = [...source.querySelectorAll(".l")];
-  source.querySelector("button").dataset.text = source.querySelector("code").textContent;
-  if (part) source.querySelector("button").remove();
-  while (last > first && !lines[last - 1].textContent.trim()) last -= 1;
-  lines.forEach((line, index) => { if (index < first || index >= last) line.remove(); });
+  if (first.first) source.querySelector("button.copy").dataset.text ??= source.querySelector("code").textContent;
+  else source.querySelector(".tools").remove();
+  source.classList.toggle("first", first.first);
+  source.classList.toggle("last", last.last);
+  let end = last.to;
+  while (end > first.from && !lines[end - 1].textContent.trim()) end -= 1;
+  lines.forEach((line, index) => { if (index < first.from || index >= end) line.remove(); });
   return source;
-}
-
-function drawOutputs(cells) {
-  const outputs = cells.map((cell) => cell.querySelector(":scope > .outputs"));
-  if (outputs.every((each) => !each)) return [];
-  if (same(outputs)) return [wide(outputs[0])];
-  return [split(outputs.map((each) => (each ? [each] : [])))];
 }
 
 function wide(element) {
   const row = Object.assign(document.createElement("div"), { className: "row same" });
   row.append(element.cloneNode(true));
-  return row;
-}
-
-function split(columns) {
-  const row = Object.assign(document.createElement("div"), { className: "row" });
-  row.append(...columns.map((elements, index) => {
-    const column = Object.assign(document.createElement("div"), { className: "column" });
-    column.dataset.column = index;
-    column.append(...elements.map((each) => each.cloneNode(true)));
-    return column;
-  }));
   return row;
 }
 

@@ -1,4 +1,5 @@
-// Copy buttons: each copies the code beside it, as it stands in the notebook; data-text says what else.
+// Copy buttons: each copies the code of its cell or phrase, as it stands in the notebook, or what
+// data-text says.
 "use strict";
 
 const said = document.getElementById("said");
@@ -33,6 +34,6 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
   button.dataset.words ||= button.textContent;
-  const text = button.dataset.text ?? button.parentElement.querySelector("code").textContent;
+  const text = button.dataset.text ?? button.closest(".cell, .source, .phrase").querySelector("code").textContent;
   copyFrom(button, text.replace(/\n$/, ""));
 });

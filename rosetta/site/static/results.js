@@ -31,8 +31,9 @@ document.getElementById("picker").addEventListener("change", () => {
 
 for (const figure of document.querySelectorAll("figure.chart")) {
   figure.querySelector(".legend").addEventListener("change", ({ target }) => {
-    const curve = figure.querySelector(`[data-row="${target.value}"]`);
-    curve.classList.toggle("off", !target.checked);
+    for (const each of figure.querySelectorAll(`[data-row="${target.value}"]`)) {
+      each.classList.toggle("off", !target.checked);
+    }
   });
 }
 

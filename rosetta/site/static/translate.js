@@ -21,32 +21,59 @@ function show() {
   let shown = 0;
   for (const difference of document.querySelectorAll(".difference")) {
     const forms = rows.map((row) => formOf(difference, row));
-    difference.hidden = !forms[0] || !forms[1] || forms[0] === forms[1];
+    difference.hidden = !forms[0] || !forms[1] || forms[0].dataset.like === forms[1].dataset.like;
     shown += !difference.hidden;
-    for (const form of difference.querySelectorAll(".forms li")) {
-      const side = forms.indexOf(form);
-      form.hidden = side < 0;
-      form.style.order = side;
-      if (side >= 0) form.querySelector(".who").textContent = data.titles[rows[side]];
-    }
+    for (const form of difference.querySelectorAll(".forms li")) form.hidden = !forms.includes(form);
+    if (!difference.hidden) draw(difference, forms, rows);
   }
   finish(rows, shown);
 }
 
+// Puts the code of both sides under their forms, with links to where it stands in the notebooks.
+function draw(difference, forms, rows) {
+  const samples = rows.map((row) => document.querySelector(
+    `#samples > [data-shown="${difference.dataset.shown}"][data-family="${data.families[row]}"]`));
+  const places = samples.map((sample) => sample?.querySelector("a.where").dataset);
+  forms.forEach((form, side) => {
+    form.style.order = side;
+    form.querySelector(".who").textContent = data.titles[rows[side]];
+    form.querySelector(".sample")?.remove();
+    if (!samples[side]) return;
+    const { task, step } = places[side];
+    const shared = places.map((place) => (place?.task === task && place.step === step ? place.line : ""));
+    form.append(samples[side].cloneNode(true));
+    form.querySelector("a.where").href = address(task, rows, step, shared);
+  });
+}
+
+// The address of both rows side by side, at a step and the lines of each of them.
+function address(task, rows, step = "", lines = []) {
+  const there = [...new Set(rows)].filter((row) => data.presets[task].includes(row));
+  const at = there.map((row) => lines[rows.indexOf(row)] ?? "").join(",");
+  return `${task}.html#${there.join(",")}${step ? `/${step}` : ""}${lines.length ? `/${at}` : ""}`;
+}
+
 function finish(rows, shown) {
   document.getElementById("main").classList.add("ready");
-  const [first, second] = rows.map((row) => data.titles[row]);
-  document.getElementById("count").textContent = shown
-    ? `${shown} differences between ${first} and ${second}.`
-    : `No difference is known between ${first} and ${second}.`;
+  document.getElementById("count").textContent = summary(rows, shown);
   for (const group of document.querySelectorAll(".group")) {
     group.hidden = !group.querySelector(".difference:not([hidden])");
   }
-  for (const link of document.querySelectorAll("a[data-task]")) {
-    const { task, step } = link.dataset;
-    const there = [...new Set(rows)].filter((row) => data.presets[task].includes(row));
-    link.href = `${task}.html#${there.join(",")}${step ? "/" + step : ""}`;
+  for (const link of document.querySelectorAll("#links a")) link.href = address(link.dataset.task, rows);
+}
+
+function summary(rows, shown) {
+  const [first, second] = rows.map((row) => data.titles[row]);
+  const unknown = rows.filter((row) => !document.querySelector(`.forms li[data-families~="${data.families[row]}"]`));
+  if (unknown.length) {
+    const titles = [...new Set(unknown)].map((row) => data.titles[row]).join(" and ");
+    return `What differs in ${titles} is not described yet. Side by side, the notebooks show it.`;
   }
+  if (data.families[rows[0]] === data.families[rows[1]]) {
+    return `${first} and ${second} run the same notebook: nothing in it differs.`;
+  }
+  return shown ? `${shown} differences between ${first} and ${second}.`
+    : `No difference is described between ${first} and ${second}.`;
 }
 
 function choose(rows) {
