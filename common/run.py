@@ -152,9 +152,7 @@ class Run(object):
             self._judge_training()
 
     def _judge_training(self):
-        worst = max(
-            self._distances, key=lambda each: np.nan_to_num(self._distances[each], nan=np.inf)
-        )
+        worst = max(self._distances, key=self._distances.get)
         self.results.judge("training", self._distances[worst], "worst: " + worst)
         self.results.stop()
 

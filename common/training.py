@@ -134,6 +134,14 @@ def _windows(steps):
     return [(start, start + WINDOW) for start in range(0, steps - WINDOW + 1, WINDOW)]
 
 
+def _without_nan(distances):
+    """Return the distances as numbers that compare: what is not a number is infinitely far off."""
+    return OrderedDict(
+        (name, float("inf") if np.isnan(value) else float(value))
+        for name, value in distances.items()
+    )
+
+
 def distances(losses, wanted):
     """Return {what: distance over its limit} of a training from the reference.
 
@@ -153,7 +161,7 @@ def distances(losses, wanted):
                 mean = wanted[0, start:stop].mean()
                 off = abs(losses[start:stop].mean() / mean - 1)
                 found["mean of steps %d to %d" % (start + 1, stop)] = off / DRIFT_MEAN
-        return found
+        return _without_nan(found)
     # The mean over the sets of masks is itself uncertain.
     limit = DEVIATIONS * np.sqrt(1 + 1.0 / len(wanted))
     found["step 1"] = abs(losses[0] - wanted[:, 0].mean()) / (limit * FIRST_DEVIATION)
@@ -161,7 +169,7 @@ def distances(losses, wanted):
         off = abs(losses[start:stop].mean() - wanted[:, start:stop].mean())
         deviation = FEW_STEPS_DEVIATION if steps < WINDOW else WINDOW_DEVIATIONS[index]
         found["mean of steps %d to %d" % (start + 1, stop)] = off / (limit * deviation)
-    return found
+    return _without_nan(found)
 
 
 def bias_distance(change, wanted, steps):
