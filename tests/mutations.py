@@ -177,4 +177,223 @@ PYTORCH = [
     ),
 ]
 
-MUTATIONS = [*PYTORCH]
+TENSORFLOW = [
+    *everywhere("tensorflow", CNN)[:1],
+    *of(
+        "tensorflow",
+        CNN,
+        (
+            "training in inference",
+            "return self(x, training=False)",
+            "return self(x, training=True)",
+            "logits",
+        ),
+        (
+            "inference in training",
+            "model(x, training=True)",
+            "model(x, training=False)",
+            "dropout|masks",
+        ),
+        (
+            "masks by channel",
+            "tf.nn.dropout(x, dropout[0])",
+            "tf.nn.dropout(x, dropout[0], noise_shape=[len(x), 1, 1, 50])",
+            "masks",
+        ),
+        (
+            "one mask for all examples",
+            "tf.nn.dropout(x, dropout[0])",
+            "tf.nn.dropout(x, dropout[0], noise_shape=[1, 16, 16, 50])",
+            "masks",
+        ),
+        (
+            "the same masks",
+            "tf.nn.dropout(x, dropout[0])",
+            "tf.nn.experimental.stateless_dropout(x, dropout[0], seed=[1, 2])",
+            "masks",
+        ),
+        (
+            "keep probabilities taken for rates",
+            "self.dropout = dropout",
+            "self.dropout = [1 - p if p else 0 for p in dropout]",
+            "dropout|masks",
+        ),
+        ("a sum and not a mean", "loss = tf.reduce_mean(", "loss = tf.reduce_sum(", "losses"),
+        ("nesterov", "momentum=momentum)", "momentum=momentum, nesterov=True)", "losses"),
+    ),
+    *of(
+        "tensorflow",
+        GRU,
+        (
+            "reset before the product",
+            "tf.tanh(n + r * n_h)",
+            "tf.tanh(n + tf.split((r * h) @ self.recurrent_kernel + self.recurrent_bias, 3, axis=1)[2])",
+            "logits",
+        ),
+        (
+            "gates in another order",
+            "r, z, n = tf.split(step, 3, axis=1)",
+            "z, r, n = tf.split(step, 3, axis=1)",
+            "logits",
+        ),
+        (
+            "state and candidate exchanged",
+            "(1 - z) * tf.tanh(n + r * n_h) + z * h",
+            "z * tf.tanh(n + r * n_h) + (1 - z) * h",
+            "logits",
+        ),
+        (
+            "epsilon on the uncorrected root",
+            "root = tf.sqrt(v / correction2) + epsilon",
+            "root = (tf.sqrt(v) + epsilon) / tf.sqrt(correction2)",
+            "weights",
+        ),
+    ),
+]
+
+KERAS_LOOP = "    batches = run.batches(x_train, y_train, epoch)\n"
+KERAS = [
+    *of("keras-tensorflow", CNN, *at_the_ends(CNN)[2:]),
+    *of(
+        "keras-tensorflow",
+        CNN,
+        ("a dropout missing", "            layers.Dropout(dropout[2]),\n", "", "dropout|masks"),
+        (
+            "masks by channel",
+            "layers.Dropout(dropout[1])",
+            "layers.SpatialDropout2D(dropout[1])",
+            "masks",
+        ),
+        (
+            "dropout before its pool",
+            "            layers.MaxPooling2D(2),\n            layers.ReLU(),\n            layers.Dropout(dropout[1]),",
+            "            layers.ReLU(),\n            layers.Dropout(dropout[1]),\n            layers.MaxPooling2D(2),",
+            "masks",
+        ),
+        (
+            "gaussian dropout",
+            "layers.Dropout(dropout[2])",
+            "layers.GaussianDropout(dropout[2])",
+            "dropout|masks",
+        ),
+        ("nesterov", "momentum=momentum)", "momentum=momentum, nesterov=True)", "losses"),
+        (
+            "each batch twice",
+            KERAS_LOOP,
+            "    batches = (pair for pair in run.batches(x_train, y_train, epoch) for _ in range(2))\n",
+            "training",
+        ),
+    ),
+    *of(
+        "keras-jax",
+        GRU,
+        ("epsilon left at its default", "epsilon=epsilon)", "epsilon=1e-7)", "weights"),
+        (
+            "gates not swapped",
+            "return np.concatenate([second, first, new])",
+            "return np.concatenate([first, second, new])",
+            "logits",
+        ),
+    ),
+]
+
+FLAX = [
+    *everywhere("flax", CNN)[1:2],
+    *of(
+        "flax",
+        CNN,
+        (
+            "dropout in inference",
+            "model = nnx.view(model, deterministic=True)  # no dropout",
+            "model = nnx.view(model, deterministic=False)",
+            "logits",
+        ),
+        (
+            "no dropout in training",
+            "        return optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()",
+            "        still = nnx.view(model, deterministic=True)\n        return optax.softmax_cross_entropy_with_integer_labels(still(x), y).mean()",
+            "dropout|masks",
+        ),
+        (
+            "masks by channel",
+            "(nnx.Dropout(p, rngs=rngs) for p in dropout)",
+            "(nnx.Dropout(p, broadcast_dims=d, rngs=rngs) for p, d in zip(dropout, ((1, 2), (1, 2), ())))",
+            "masks",
+        ),
+        ("pools of averages", ".max(axis=(2, 4))", ".mean(axis=(2, 4))", "logits|losses"),
+        (
+            "rates of others",
+            "in dropout)",
+            "in (dropout and (0.2, 0.2, 0.5) if any(dropout) else dropout))",
+            "dropout",
+        ),
+    ),
+    *everywhere("flax", GRU)[2:3],
+    *of(
+        "flax",
+        GRU,
+        ("AdamW", "optax.adam(learning_rate,", "optax.adamw(learning_rate,", "losses|weights"),
+    ),
+]
+
+CNTK = [
+    *everywhere("cntk", CNN)[:1],
+    *of(
+        "cntk",
+        CNN,
+        ("unit gain", "unit_gain=False", "unit_gain=True", "losses"),
+        (
+            "a dropout missing",
+            "                C.layers.Dropout(dropout[0]),\n",
+            "",
+            "dropout|masks",
+        ),
+        (
+            "a rate of another",
+            "C.layers.Dropout(dropout[1])",
+            "C.layers.Dropout(dropout[2])",
+            "dropout|masks",
+        ),
+    ),
+    *of(
+        "cntk",
+        GRU,
+        ("gradients summed", "        minibatch_size=C.learners.IGNORE,\n", "", "losses|weights"),
+        (
+            "reset before the product",
+            "r * (C.times(h, u_n) + c_n)",
+            "C.times(r * h, u_n) + c_n",
+            "logits",
+        ),
+    ),
+]
+
+GLUON = [
+    *everywhere("gluon", CNN)[:2],
+    *of(
+        "gluon",
+        CNN,
+        (
+            "dropout at all times",
+            "self.dropout1 = nn.Dropout(dropout[0])",
+            "self.dropout1 = lambda x: mx.sym.Dropout(x, p=dropout[0], mode='always')",
+            "logits|losses",
+        ),
+        (
+            "training mode left out",
+            "    with autograd.record():",
+            "    with autograd.record(train_mode=False):",
+            "dropout|masks",
+        ),
+        (
+            "masks by channel",
+            "self.dropout2 = nn.Dropout(dropout[1])",
+            "self.dropout2 = nn.Dropout(dropout[1], axes=(2, 3))",
+            "masks",
+        ),
+        ("the batch counted as one", "optimizer.step(len(x))", "optimizer.step(1)", "losses"),
+    ),
+    *everywhere("gluon", GRU)[1:2],
+]
+
+MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON]
