@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,18 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
-from small_project import HERE, TASK, add_cell, add_row, fill, living, options, record_of, start
+from small_project import (
+    HERE,
+    TASK,
+    add_cell,
+    add_row,
+    fill,
+    fill_with,
+    living,
+    options,
+    record_of,
+    start,
+)
 
 from rosetta import registry
 from rosetta.data import datasets
@@ -24,7 +36,7 @@ from rosetta.environments import build
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.results import records
-from rosetta.runs import machine, runner
+from rosetta.runs import execution, machine, outcomes, runner
 
 
 def run(project: Project, **chosen: object) -> tuple[int, str]:
@@ -131,6 +143,123 @@ def test_a_record_that_proves_nothing_is_a_failure(
     assert record_of(project, "a")["reason"] == reason
 
 
+def test_odd_values_stop_no_other_row_and_no_table(project: Project) -> None:
+    odd = {
+        "a": "record['notes'] = 5",
+        "b": "record['checks']['logits'] = {'error': 0.9, 'limit': 1.0}",
+        "c": "record['losses'] = ['a']; record['metrics']['accuracy'] = 10**400",
+        "d": "for _ in range(600): record['notes'] = [record['notes']]",
+    }
+    for row, source in odd.items():
+        fill_with(project, row, source)
+    fill(project, {"e": "ok_record"})
+    assert run(project, profile="quick")[0] == runner.FAILED
+    reasons = {row: record_of(project, row)["reason"] for row in (*odd, "e")}
+    assert "notes: Expected" in reasons["a"] and "its limit is not that" in reasons["b"]
+    assert "losses" in reasons["c"] or "metrics" in reasons["c"]
+    assert "too deeply nested" in reasons["d"] and reasons["e"] is None
+    assert "| Row e | ok |" in project.results_md.read_text()
+    assert run(project, profile="quick", frameworks=("e",))[0] == runner.OK
+
+
+def test_a_fault_of_the_runner_in_one_row_stops_no_other(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"a": "ok_record", "b": "ok_record"})
+    fill_with(project, "a", "record['notes'] = 'fault'")
+    whole = outcomes.fill
+
+    def faulty(record: dict, outcome: execution.Outcome) -> None:
+        if outcome.emitted["notes"] == "fault":
+            raise ZeroDivisionError("division by zero")
+        whole(record, outcome)
+
+    monkeypatch.setattr(outcomes, "fill", faulty)
+    assert run(project)[0] == runner.FAILED
+    reason = record_of(project, "a")["reason"]
+    assert reason.startswith("a fault of the runner, ZeroDivisionError: see .rosetta/logs/")
+    assert "division by zero" in (project.root / reason.partition("see ")[2]).read_text()
+    assert record_of(project, "b")["status"] == "ok"
+
+
+def test_a_failure_replaces_no_figures_and_the_next_run_clears_it(project: Project) -> None:
+    fill(project, {"a": "faster_each_time"})
+    chosen = {"profile": "quick", "repeats": 2}
+    assert run(project, **chosen)[0] == runner.OK
+    before = record_of(project, "a")
+    (executed,) = project.results.glob("*/*/*/a.ipynb")
+    notebook = executed.read_text()
+    (project.root / "count").write_text("this is no number")
+    code, said = run(project, **chosen, force=True)
+    assert code == runner.FAILED and "failed: ValueError: invalid literal for int()" in said
+    after = record_of(project, "a")
+    last = after.pop("last_try")
+    assert after == before and executed.read_text() == notebook
+    assert last["status"] == "failed" and last["reason"].startswith("ValueError: invalid literal")
+    log = project.state / "logs" / "cifar10_cnn-a.ipynb"
+    assert "this is no number" in log.read_text()
+    why = f"last try failed: {last['reason']}"
+    assert states(project, profile="quick")["a"] == ("failed", why)
+    text = project.results_md.read_text()
+    assert "ok, last try failed" in text and "last try failed: ValueError: invalid literal" in text
+    assert "150" in text  # the figures stand
+    (project.root / "count").write_text("10")
+    code, said = run(project, **chosen)
+    assert (code, "1 to run" in said) == (runner.OK, True)
+    assert "last_try" not in record_of(project, "a")
+    assert "last try failed" not in project.results_md.read_text()
+
+
+def test_what_a_failure_replaces_is_a_failure(project: Project) -> None:
+    fill(project, {"a": "exception"})
+    run(project)
+    fill(project, {"a": "no_record"})
+    run(project)
+    assert record_of(project, "a")["reason"] == "the notebook recorded nothing"
+    assert "last_try" not in record_of(project, "a")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('x' * 3_000_000)",
+        "for _ in range(20): print('y' * 1_000_000)",
+        "for number in range(200_000): print('line', number)",
+    ],
+    ids=["one line", "long lines", "many lines"],
+)
+def test_however_much_a_notebook_prints(project: Project, source: str) -> None:
+    fill_with(project, "a", source)
+    began = time.monotonic()
+    assert run(project)[0] == runner.OK
+    assert time.monotonic() - began < 60
+    (executed,) = project.results.glob("*/*/*/a.ipynb")
+    assert executed.stat().st_size < 200_000
+    assert re.search(r"[\d,]+ characters are left out here", executed.read_text())
+
+
+def test_secrets_and_names_reach_no_file_and_no_reason(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOO_TOKEN", "s3cr3t-value")
+    monkeypatch.setenv("LOGNAME", "adalovelace")
+    everything = "os.environ['FOO_TOKEN'] + ' of adalovelace at ' + socket.gethostname()"
+    show = f"import os, socket, sys; text = {everything}; print(text); record['notes'] = text\n"
+    fill_with(
+        project, "a", show + "print(text, file=sys.stderr); display({'text/html': text}, raw=True)"
+    )
+    fill_with(project, "b", show + "raise ValueError(text)")
+    _, said = run(project, save_outputs=True)
+    reason = record_of(project, "b")["reason"]
+    assert reason.startswith("ValueError: (value of FOO_TOKEN) of user at ")
+    assert "replaced in what the notebook left: the name of the " in said
+    assert "the value of FOO_TOKEN" in said
+    files = [*project.results.rglob("*"), *project.notebooks.rglob("*"), project.results_md]
+    for file in files:
+        for private in ("s3cr3t", "adalovelace", socket.gethostname()):
+            assert not file.is_file() or private not in file.read_text(), file
+
+
 def test_a_loss_that_is_no_number_is_null(project: Project) -> None:
     fill(project, {"a": "not_a_number"})
     assert run(project)[0] == runner.OK
@@ -231,7 +360,7 @@ def test_a_row_runs_in_its_own_environment(project: Project) -> None:
     venv.create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     borrowed = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "borrowed.pth").write_text("\n".join(borrowed))
+    (packages / "borrowed.pth").write_text("\n".join([*borrowed, str(project.root)]))
     stamp = build._stamp(project, framework, "cpu")
     (folder / build.STAMP).write_text(json.dumps(stamp))
     assert run(project, python=None)[0] == runner.OK

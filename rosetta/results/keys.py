@@ -13,6 +13,7 @@ from typing import Any
 
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
+from rosetta.results import proof
 from rosetta.results.records import Record
 
 # The parts of a key, and what a reader calls them.
@@ -70,7 +71,7 @@ def changed(record: Record, parts: Mapping[str, str]) -> str | None:
     """Return which of these parts differ from those that a record was made with, in words."""
     before = record.get("key_parts", {})
     names = [PARTS[name] for name in parts if parts[name] != before.get(name)]
-    return f"changed since: {', '.join(names)}" if names else None
+    return f"changed since: {', '.join(names)}" if names else proof.missing(record)
 
 
 class Keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -86,6 +87,7 @@ class Report:
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,
         )
+        environment.filters["plain"] = plain
         return environment.get_template(TEMPLATE).render(
             tasks=self.tasks,
             matrix=self.matrix(),
@@ -151,7 +153,7 @@ class Report:
             for task, group in tasks.items()
         ]
         lines = [
-            f"\nProfile `{profile}` on {title}:"
+            f"\nProfile `{profile}` on {plain(title)}:"
             " examples per second in training, of the ResNet-50 in inference; in brackets the "
             "accuracy after the whole training (profile `full`).\n",
             f"| | {' | '.join(heads)} |",
@@ -159,7 +161,7 @@ class Report:
         ]
         for name in self.rows:
             cells = [self._glance_cell(group, name) for group in tasks.values()]
-            lines.append(f"| {self.title(name)} | {' | '.join(cells)} |")
+            lines.append(f"| {plain(self.title(name))} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n\n"
 
     def _glance_cell(self, group: Group, name: str) -> str:
@@ -206,7 +208,7 @@ class Report:
             return "not run yet" if (task, name) in self.cells else f"{columns.NONE} ¹"
         best = min(found, key=self._rank)
         place = self._place(best)
-        state = columns.state(best) + (", stale" if self.stale(best) else "")
+        state = self._status(best)
         entry = f"[{state}]({place}.json), {best['profile']}"
         if (self.project.root / f"{place}.ipynb").is_file():
             entry += f", [notebook]({place}.ipynb)"
@@ -285,6 +287,8 @@ class Report:
         marks = [columns.state(record)]
         if self.stale(record):
             marks.append("stale")
+        if "last_try" in record:
+            marks.append("last try failed")
         if record["environment"].get("differs"):
             marks.append("other versions")
         return ", ".join(marks)
@@ -297,17 +301,19 @@ class Report:
                 said.setdefault(remark, []).append(self.title(record["framework"]))
         everyone = len(group.records)
         return [
-            f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {remark}"
+            f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {plain(remark)}"
             for remark, names in said.items()
         ]
 
     def _remarks(self, record: Record, makers: Mapping[str, Any]) -> Iterable[str]:
         if record["status"] != "ok":
-            yield f"{record['status']}: {_escaped(record['reason'])}"
+            yield f"{record['status']}: {record['reason']}"
             return
         why = self.stale(record)
         if why:
             yield f"stale, {why}"
+        if failure := records.last_try(record):
+            yield failure
         environment = record["environment"]
         if environment.get("here"):
             yield f"run in a Python {environment['python']} of the user's own (--here)"
@@ -319,7 +325,7 @@ class Report:
         if record.get("repeats", 1) > 1:
             yield f"medians of {record['repeats']} runs, least and most in brackets"
         if record.get("notes"):
-            yield _escaped(record["notes"])
+            yield str(record["notes"])
         missing = [name for name, make in makers.items() if make(record) == columns.NONE]
         if missing:
             yield f"not measured: {', '.join(missing)}"
@@ -328,11 +334,13 @@ class Report:
 
     def _start(self, group: Group) -> dict[str, Any] | None:
         """Return the first losses of all rows, and how well they agree; None without training."""
-        found = [record for record in group.ok if record.get("check_losses")]
+        found = [record for record in group.ok if _first(record.get("check_losses")) is not None]
         if not found:
             return None
         losses = {"first batch of the check": [record["check_losses"][0] for record in found]}
-        if group.task not in WITH_DROPOUT and all(record["losses"] for record in found):
+        if group.task not in WITH_DROPOUT and all(
+            _first(record["losses"]) is not None for record in found
+        ):
             losses["first batch of training"] = [record["losses"][0] for record in found]
         rows = [
             [
@@ -398,6 +406,11 @@ def _run(record: Record) -> list[str]:
     return [str(record["key"]), str(record["started"])]
 
 
+def _first(losses: Sequence[float | None] | None) -> float | None:
+    """Return the first of some losses; None where there is none, or it was no number."""
+    return losses[0] if losses else None
+
+
 def _relative_difference(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / max(abs(min(values)), 1e-30)
 
@@ -406,11 +419,11 @@ def _relative_difference(values: Sequence[float]) -> float:
 
 
 def _bold(names: Sequence[str]) -> str:
-    return f"**{', '.join(names)}**"
+    return f"**{', '.join(map(plain, names))}**"
 
 
-def _escaped(text: str) -> str:
-    """Return a text that means nothing to Markdown, tables included."""
-    for sign in ("\\", "|", "*", "_", "<", "[", "`"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+def plain(text: str) -> str:
+    """Return a text on one line that means nothing to Markdown and HTML, tables included."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text)
+    # Inside a word an underscore is nothing but that.
+    return re.sub(r"[\\|*<>&\[\]`~$]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(shown.split()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from rich.console import Console
 from rosetta import registry
 from rosetta.data import datasets
 from rosetta.environments import build, here
-from rosetta.errors import Unavailable
+from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
@@ -200,7 +201,7 @@ class Run:
                 else:
                     self._measure_machine(product)
                     self.display.begin(title)
-                    state = self._execute_one(look, cell, data[cell.task], python)
+                    state = self._guarded(look, cell, data[cell.task], python)
                 self.display.done(f"{title}: {words.summary(state)}", words.STYLES.get(state.state))
                 report.update(self.project, with_plots=False)
                 yield state
@@ -252,6 +253,24 @@ class Run:
             for name, found in built.items()
         }
 
+    def _guarded(
+        self, look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
+    ) -> State:
+        """Execute a cell: a fault of this program in it is its failure, and stops no other row."""
+        try:
+            return self._execute_one(look, cell, data, python)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            log = self.project.state / "logs" / f"{cell.task}-{cell.framework.name}-fault.log"
+            records.write_text(self.project, log, traceback.format_exc())
+            record = self._base(look, cell, data, python)
+            where = self.project.relative(log)
+            reason = f"a fault of the runner, {type(error).__name__}: see {where}"
+            record.update(status="failed", reason=reason)
+            self._save(look.path(cell), record, None)
+            return State(cell, "failed", reason, record)
+
     def _execute_one(
         self, look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
     ) -> State:
@@ -259,6 +278,7 @@ class Run:
         for number in range(1, self.setting.repeats + 1):
             record = self._base(look, cell, data, python)
             done.append(execution.execute(self.project, self._job(cell, python)))
+            self._say_what_was_replaced(done[-1].replaced)
             outcomes.fill(record, done[-1])
             if record["status"] != "ok":
                 if self.setting.repeats > 1:
@@ -269,6 +289,11 @@ class Run:
         outcomes.keep_weights(look.path(cell).with_suffix(".npz"), record, done)
         self._save(look.path(cell), record, done[-1].notebook)
         return State(cell, record["status"], record["reason"], record)
+
+    def _say_what_was_replaced(self, found: Sequence[str]) -> None:
+        if found:
+            said = ", ".join(found)
+            self.display.line(f"  replaced in what the notebook left: {said}", style="yellow")
 
     def _job(self, cell: Cell, python: here.Python) -> execution.Job:
         variables: dict[str, Variable] = dict(cell.framework.variables)
@@ -331,13 +356,19 @@ class Run:
         return State(cell, "unavailable", str(reason), record)
 
     def _save(self, path: Path, record: Record, notebook: publish.Notebook | None) -> None:
-        """Write the executed notebook, then the record: only the record makes a cell done."""
-        executed = path.with_suffix(".ipynb")
+        """Write the executed notebook, then the record: only the record makes a cell done.
+
+        Where the figures of an earlier run stay, its notebook does too, and this one is a log.
+        """
+        kept, executed = records.after(records.read(self.project, path), record), path
+        if kept is not record:
+            executed = self.project.state / "logs" / f"{record['task']}-{record['framework']}"
+        executed = executed.with_suffix(".ipynb")
         if notebook is None:
             executed.unlink(missing_ok=True)
         else:
             records.write_text(self.project, executed, publish.dumps(notebook))
-        records.write(self.project, record)
+        records.write(self.project, kept)
 
     def _save_outputs(self, cells: Sequence[Cell]) -> None:
         """Write outputs into notebooks/: those of the row that runs a notebook as it stands."""
