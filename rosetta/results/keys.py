@@ -119,13 +119,18 @@ class Keys:
         data: Mapping[str, Any],
         machine: str,
     ) -> dict[str, str]:
-        """Return the parts of a cell's key; `environment` is a hash, `data` {"data", "weights"}."""
+        """Return the parts of a cell's key; `environment` is a hash.
+
+        data: {"data", "weights", and where these came from: "data_source", "weights_source"}.
+        """
+        sources = (data.get(name) or {} for name in ("data_source", "weights_source"))
+        sums = [source["sha256"] for source in sources if source.get("sha256")]
         return {
             "notebook": self.notebook(cell.notebook),
             "common": self.common,
             "environment": environment,
             "parameters": digest(dict(parameters)),
-            "data": digest([data["data"], data["weights"]]),
+            "data": digest([data["data"], data["weights"], *sums]),
             "machine": machine,
         }
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeGuard
 
 
+@cache
 def limits() -> Mapping[str, float]:
     """Return the limit of every check, by name."""
     found: Mapping[str, float] = importlib.import_module("common.check").LIMITS
     return found
 
 
-def required(task: str) -> list[str]:
+@cache
+def required(task: str) -> tuple[str, ...]:
     """Return the names of the checks that a notebook of a task must have passed."""
-    return list(importlib.import_module("common.check").required(task))
+    return tuple(importlib.import_module("common.check").required(task))
 
 
 def defect(task: str, checks: Any) -> str | None:

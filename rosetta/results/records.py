@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,21 +40,22 @@ def path(project: Project, machine: str, profile: str, task: str, framework: str
 def read(project: Project, file: Path) -> Record | None:
     """Return the record in `file`, or None where there is none. Raises BrokenRecordError."""
     try:
-        if not file.is_file() and file.exists():  # a folder, or a pipe that would never end
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):  # a folder, or a pipe that would never end
             raise BrokenRecordError(project.relative(file), "it is not a file")
-        if file.stat().st_size > LARGEST:
+        if about.st_size > LARGEST:
             raise BrokenRecordError(project.relative(file), "it is too large")
-        record = schema.decode(file.read_bytes())
+        record = schema.read(file.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BrokenRecordError(project.relative(file), str(error.strerror)) from None
     except ValueError as error:
         raise BrokenRecordError(project.relative(file), str(error)) from None
-    why = schema.defect(record) or next(_contradictions(record, file), None)
+    why = next(_contradictions(record, file), None)
     if why:
         raise BrokenRecordError(project.relative(file), why)
-    return dict(record)
+    return record
 
 
 def after(before: Record | None, new: Record) -> Record:
@@ -64,10 +66,13 @@ def after(before: Record | None, new: Record) -> Record:
     return {**before, "last_try": last_try}
 
 
-def read_all(project: Project) -> tuple[list[Record], list[BrokenRecordError]]:
-    """Return all records, in the order of their paths, and what is wrong with the broken ones."""
+def read_all(project: Project, machine: str = "*") -> tuple[list[Record], list[BrokenRecordError]]:
+    """Return the records, in the order of their paths, and what is wrong with the broken ones.
+
+    Of all machines, or of one.
+    """
     found, broken = [], []
-    for file in sorted(project.results.glob("*/*/*/*.json")):
+    for file in sorted(project.results.glob(f"{machine}/*/*/*.json")):
         try:
             record = read(project, file)
         except BrokenRecordError as error:
@@ -87,6 +92,18 @@ def last_try(record: Record) -> str | None:
 def stand_ins(found: Mapping[str, Any]) -> list[str]:
     """Return what stands in for the real, in words; `found` is a record, or {"data", "weights"}."""
     return [words for (name, value), words in STAND_INS.items() if found[name] == value]
+
+
+def origins(record: Record) -> list[str]:
+    """Return what a table says at a glance of where data and weights came from, in words."""
+    kinds = {source["kind"] for source in sources(record).values()}
+    return stand_ins(record) + (["from a mirror"] if "mirror" in kinds else [])
+
+
+def sources(record: Record) -> dict[str, dict[str, Any]]:
+    """Return where data and weights came from, as far as a record knows."""
+    found = {name: record.get(f"{name}_source") for name in ("data", "weights")}
+    return {name: source for name, source in found.items() if source}
 
 
 def write(project: Project, record: Record) -> Path:

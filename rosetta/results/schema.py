@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
@@ -12,6 +13,7 @@ Text = Annotated[str, Meta(max_length=500)]
 Notes = Annotated[str, Meta(max_length=2000)]
 # A part of a path, which leads nowhere else.
 Name = Annotated[str, Meta(max_length=100, pattern=r"\A\w[\w.+-]*\Z")]
+Key = Annotated[str, Meta(max_length=200)]
 Hash = Annotated[str, Meta(max_length=100, pattern=r"\A[\w.+-]*\Z")]
 Time = Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 Unit = Annotated[str, Meta(pattern=r"\A[a-z]{1,30}\Z")]
@@ -33,7 +35,7 @@ class Machine(TypedDict):
     cuda: NotRequired[Text | None]
     system: Text
     matmul_gflops: NotRequired[Amount | None]
-    accelerator_gflops: NotRequired[dict[Name, Amount | None] | None]
+    accelerator_gflops: NotRequired[dict[Key, Amount | None] | None]
 
 
 class Difference(TypedDict):
@@ -44,9 +46,9 @@ class Difference(TypedDict):
 class Environment(TypedDict):
     here: NotRequired[bool]
     python: NotRequired[Text]
-    packages: NotRequired[dict[Text, Text | None]]
-    differs: NotRequired[dict[Text, Difference]]
-    libraries: NotRequired[dict[Text, Text | None]]
+    packages: NotRequired[dict[Key, Text | None]]
+    differs: NotRequired[dict[Key, Difference]]
+    libraries: NotRequired[dict[Key, Text | None]]
 
 
 class Check(TypedDict):
@@ -89,61 +91,65 @@ class Record(TypedDict):
     weights_source: NotRequired[Source | None]
     started: Time
     key: Hash
-    key_parts: NotRequired[dict[Name, Hash]]
-    parameters: NotRequired[dict[Name, bool | Number | Text | None]]
+    key_parts: NotRequired[dict[Key, Hash]]
+    parameters: NotRequired[dict[Key, bool | Number | Text | None]]
     machine: Machine
     environment: Environment
     repeats: NotRequired[Annotated[int, Meta(ge=1, le=1_000_000)]]
     run: NotRequired[Seconds]
     last_try: NotRequired[LastTry]
     # What the notebook says.
-    versions: dict[Text, Text]
-    checks: dict[Name, Check]
-    dialect: dict[Name, Text]
+    versions: dict[Key, Text]
+    checks: dict[Key, Check]
+    dialect: dict[Key, Text]
     dialect_losses: NotRequired[Amount | None]
-    metrics: dict[Name, Number | None]
-    spread: NotRequired[dict[Name, tuple[Number, Number]]]
+    metrics: dict[Key, Number | None]
+    spread: NotRequired[dict[Key, tuple[Number, Number]]]
     unit: NotRequired[Unit]
     seed: NotRequired[Count | None]
     threads: NotRequired[Count | None]
     batch_size: NotRequired[Count | None]
     flops_per_example: NotRequired[Amount | None]
     inference_flops_per_example: NotRequired[Amount | None]
-    epochs: NotRequired[list[dict[Name, Number | None]]]
+    epochs: NotRequired[list[dict[Key, Number | None]]]
     check_losses: NotRequired[Losses | None]
     notes: NotRequired[Notes | None]
     losses: Losses
 
 
-def decode(content: bytes) -> Any:
-    """Return the JSON value in a file. Raises ValueError that says what is wrong with it.
+_DECODER = msgspec.json.Decoder(Record)
 
-    Whatever its numbers and however deep it goes.
+
+def read(content: bytes) -> dict[str, Any]:
+    """Return the record in the bytes of a file, without what the schema does not know.
+
+    Raises ValueError that says what keeps them from being one, and where, whatever their numbers
+    and however deep they go.
     """
     try:
-        return msgspec.json.decode(content)
+        record = _DECODER.decode(content)
     except RecursionError:
         raise ValueError("it is too deeply nested") from None
-    except msgspec.MsgspecError as error:
-        raise ValueError(_in_words(str(error))) from None
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
+    except msgspec.MsgspecError as error:
+        raise ValueError(_other_schema(content) or _in_words(str(error))) from None
+    why = next(_contradictions(record), None)
+    if why:
+        raise ValueError(why)
+    return dict(record)
 
 
-def defect(record: Any) -> str | None:
-    """Return what keeps a JSON value from being a record, and where, or None."""
-    if isinstance(record, dict) and record.get("schema") != 1:
-        return f"schema is {str(record.get('schema'))[:20]}, this version reads 1"
+def _other_schema(content: bytes) -> str | None:
+    """Return that a file is of another version, if that is what is wrong with it."""
     try:
-        msgspec.convert(record, Record)
-    except RecursionError:
-        return "it is too deeply nested"
-    except msgspec.ValidationError as error:
-        return _in_words(str(error))
-    return next(_contradictions(record), None)
+        found = msgspec.json.decode(content)["schema"]
+    except (msgspec.MsgspecError, RecursionError, LookupError, TypeError):
+        return None
+    return None if found == 1 else f"schema is {str(found)[:20]}, this version reads 1"
 
 
-def _contradictions(record: Record) -> Any:
+def _contradictions(record: Record) -> Iterator[str]:
     if record["status"] != "ok":
         if not record["reason"]:
             yield f"status is '{record['status']}' without a reason"

@@ -15,8 +15,8 @@ from rosetta.runs.execution import Outcome
 
 # What a notebook must have recorded.
 EMITTED = ("versions", "checks", "metrics", "losses", "dialect", "unit")
-# What of a record is for the runner alone to say: all of the schema that a notebook does not.
-FROM_RUNNER = set(schema.Record.__annotations__) - {
+# What else of the schema is for the notebook to say; of the rest the runner knows.
+FROM_NOTEBOOK = {
     *EMITTED, "data", "weights", "dialect_losses", "seed", "threads", "batch_size", "epochs",
     "flops_per_example", "inference_flops_per_example", "check_losses", "notes",
 }  # fmt: skip
@@ -43,8 +43,8 @@ def fill(record: Record, outcome: Outcome) -> None:
 
 def _filled(record: Record, emitted: Mapping[str, Any]) -> Record:
     """Return a record with what the notebook says, the longest part last."""
-    said = {name: value for name, value in emitted.items() if name not in FROM_RUNNER}
-    gflops = said.pop("accelerator_gflops", None)
+    said = {name: value for name, value in emitted.items() if name in FROM_NOTEBOOK}
+    gflops = emitted.get("accelerator_gflops")
     filled = {**record, **said, "machine": {**record["machine"], "accelerator_gflops": gflops}}
     filled["losses"] = filled.pop("losses")
     return filled
@@ -56,10 +56,10 @@ def _unreadable(record: Record) -> str | None:
     if len(text) > LARGEST:
         return f"the notebook's record is larger than {LARGEST:,} characters"
     try:
-        defect = schema.defect(schema.decode(text.encode()))
+        schema.read(text.encode())
     except ValueError as error:
-        defect = str(error)
-    return f"the notebook's record: {defect}" if defect else None
+        return f"the notebook's record: {error}"
+    return None
 
 
 def keep_weights(file: Path, record: Record, outcomes: Sequence[Outcome]) -> None:
@@ -93,6 +93,9 @@ def _defect(record: Record, emitted: Mapping[str, Any]) -> str | None:
         if emitted.get(name) != record[name]:
             found = str(emitted.get(name))[:40]
             return f"the notebook recorded the {name} '{found}', not '{record[name]}'"
+    for name in emitted:
+        if name not in schema.Record.__annotations__ and name != "accelerator_gflops":
+            return f"the notebook's record holds an unknown field {name[:40]!r}"
     for name in EMITTED:
         if emitted.get(name) is None:
             return f"the notebook's record has no '{name}'"

@@ -65,7 +65,8 @@ def run(project: Project, options: Options, console: Console | None = None) -> i
             display.line(
                 "Interrupted. What was finished is recorded; the next run goes on from there."
             )
-            report.update(project)
+            if setting.profile != "smoke":
+                report.update(project)
             return INTERRUPTED
 
 
@@ -75,7 +76,9 @@ def show_cells(project: Project, options: Options, console: Console | None = Non
     states = list_cells(project, options)
     display.console.print(words.matrix(states))
     for each in states:
-        if each.why:
+        if options.profile == "smoke" and each.record:  # which no table shows
+            display.line(f"{each.cell.task} {each.cell.framework.name}: {words.summary(each)}")
+        elif each.why:
             display.line(f"{each.cell.task} {each.cell.framework.name}: {each.state}, {each.why}")
 
 
@@ -107,11 +110,18 @@ class Run:
                 results[_place(state.cell)] = state
         if self.options.save_outputs:
             self._save_outputs([each.cell for each in results.values() if each.state == "ok"])
-        _, broken = report.update(self.project)
+        broken = self._report(results.values())
         self._conclude(list(results.values()), ran=bool(todo))
-        for error in broken:
-            self.display.line(f"Left alone: {error}", style="red")
+        for why in broken:
+            self.display.line(f"Left alone: {why}", style="red")
         return BAD_INPUT if broken else _exit_code(results.values())
+
+    def _report(self, states: Iterable[State]) -> list[str]:
+        """Write the tables, which show no smoke run; return what is wrong with broken records."""
+        why = [each.why or "" for each in states if each.state == "broken"]
+        if self.setting.profile != "smoke":
+            why += map(str, report.update(self.project)[1])
+        return list(dict.fromkeys(why))
 
     def _fetchable(self) -> set[str]:
         """Return the tasks whose real data may be had now, where they are missing."""
@@ -203,7 +213,6 @@ class Run:
                     self.display.begin(title)
                     state = self._guarded(look, cell, data[cell.task], python)
                 self.display.done(f"{title}: {words.summary(state)}", words.STYLES.get(state.state))
-                report.update(self.project, with_plots=False)
                 yield state
 
     def _measure_machine(self, product: machine.MatrixProduct) -> None:
@@ -220,12 +229,9 @@ class Run:
     @cached_property
     def _fastest_before(self) -> float | None:
         """The best matrix product among the records of this machine."""
-        found = [record["machine"] for record in records.read_all(self.project)[0]]
-        rates = [
-            each["matmul_gflops"]
-            for each in found
-            if each["name"] == self.setting.machine["name"] and each.get("matmul_gflops")
-        ]
+        machine = self.setting.machine["name"]
+        found = [record["machine"] for record in records.read_all(self.project, machine)[0]]
+        rates = [each["matmul_gflops"] for each in found if each.get("matmul_gflops")]
         return max(rates, default=None)
 
     def _pythons(self, frameworks: Sequence[Framework]) -> dict[str, here.Python | Unavailable]:
@@ -330,6 +336,8 @@ class Run:
             "device": self.setting.device,
             "data": data["data"],
             "weights": data["weights"],
+            "data_source": data["data_source"],
+            "weights_source": data["weights_source"],
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "key": keys.of(parts),
             "key_parts": parts,
@@ -392,9 +400,11 @@ class Run:
             self.display.line("Nothing to do. --force runs it all again.")
             return
         self.display.console.print(words.summary_table(states))
+        smoke = self.setting.profile == "smoke"
+        tables = "python run_all.py list --profile smoke" if smoke else "results.md"
         self.display.line(
             f"Wall time: data {self.times.data:.0f} s, environments "
-            f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: results.md"
+            f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: {tables}"
         )
 
 

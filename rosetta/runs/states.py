@@ -155,7 +155,8 @@ def _better(record: Record, data: Mapping[str, Any] | None) -> Mapping[str, Any]
     if data is None:
         return record
     same_or_worse = all(
-        data[name] == record[name] or (name, data[name]) in records.STAND_INS
+        (name, data[name]) in records.STAND_INS
+        or all(data[each] == record.get(each) for each in (name, f"{name}_source"))
         for name in ("data", "weights")
     )
     return record if same_or_worse else data
