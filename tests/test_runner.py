@@ -157,7 +157,7 @@ def test_odd_values_stop_no_other_row_and_no_table(project: Project, quick: dict
         "a": "record['notes'] = 5",
         "b": "record['checks']['logits'] = {'error': 0.9, 'limit': 1.0}",
         "c": "record['losses'] = ['a']; record['metrics']['accuracy'] = 10**400",
-        "d": "for _ in range(600): record['notes'] = [record['notes']]",
+        "d": "for _ in range(150): record['notes'] = [record['notes']]",
     }
     for row, source in odd.items():
         fill_with(project, row, source)
@@ -245,7 +245,7 @@ def test_however_much_a_notebook_prints(project: Project, source: str) -> None:
     assert run(project)[0] == runner.OK
     assert time.monotonic() - began < 60
     (executed,) = project.results.glob("*/*/*/a.ipynb")
-    assert executed.stat().st_size < 200_000
+    assert executed.stat().st_size < 400_000
     assert re.search(r"[\d,]+ characters are left out here", executed.read_text())
 
 
@@ -428,7 +428,7 @@ def test_where_the_data_came_from_is_recorded_and_counts(project: Project, quick
     source = {"kind": "mirror", "sha256": "ab" * 32}
     assert record_of(project, "a")["data_source"] == source
     text = project.results_md.read_text()
-    assert "| Row a | ok, from a mirror |" in text
+    assert "| Row a | ok, from a mirror | 1, Python" in text
     assert f"data from a mirror, not the published file, SHA-256 {'ab' * 32}" in text
     assert states(project, **quick)["a"] == ("ok", None)
     published = datasets.DATASETS["cifar10"].sha256

@@ -156,7 +156,7 @@ def _host_names() -> set[str]:
 
 def _words(names: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
     """Return what finds these names as whole words; None where they say nothing."""
-    telling = {name for name in names if len(name) > 2 and name.lower() not in COMMON_NAMES}
+    telling = {name for name in names if len(name) > 1 and name.lower() not in COMMON_NAMES}
     longest_first = sorted(telling, key=len, reverse=True)
     if not longest_first:
         return None

@@ -17,9 +17,12 @@ Key = Annotated[str, Meta(max_length=200)]
 Hash = Annotated[str, Meta(max_length=100, pattern=r"\A[\w.+-]*\Z")]
 Time = Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")]
 Unit = Annotated[str, Meta(pattern=r"\A[a-z]{1,30}\Z")]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Amount = Annotated[float, Meta(ge=0, le=1e24)]
-Number = Annotated[float, Meta(ge=-1e24, le=1e24)]
+LARGEST = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+# Whole numbers stay whole, so that a record that is read and written again is the same.
+Amount = Annotated[int, Meta(ge=0, le=LARGEST)] | Annotated[float, Meta(ge=0, le=1e24)]
+Number = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] | Annotated[float, Meta(ge=-1e24, le=1e24)]
+Spread = Annotated[list[Number], Meta(min_length=2, max_length=2)]
 Losses = Annotated[list[Number | None], Meta(max_length=1_000_000)]
 
 
@@ -92,7 +95,7 @@ class Record(TypedDict):
     started: Time
     key: Hash
     key_parts: NotRequired[dict[Key, Hash]]
-    parameters: NotRequired[dict[Key, bool | Number | Text | None]]
+    parameters: NotRequired[dict[Key, Any]]  # as they are: their hash is a part of the key
     machine: Machine
     environment: Environment
     repeats: NotRequired[Annotated[int, Meta(ge=1, le=1_000_000)]]
@@ -104,7 +107,7 @@ class Record(TypedDict):
     dialect: dict[Key, Text]
     dialect_losses: NotRequired[Amount | None]
     metrics: dict[Key, Number | None]
-    spread: NotRequired[dict[Key, tuple[Number, Number]]]
+    spread: NotRequired[dict[Key, Spread]]
     unit: NotRequired[Unit]
     seed: NotRequired[Count | None]
     threads: NotRequired[Count | None]
