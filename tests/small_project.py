@@ -11,13 +11,23 @@ from pathlib import Path
 
 import psutil
 
+from common import check
 from rosetta.options import Options
 from rosetta.project import Project
+from rosetta.registry import TASKS
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = Path(__file__).parent / "fixtures"
 TASK = "cifar10_cnn"
 HERE = Path(sys.executable)
+# What a small project's notebooks know of the checks: the real names and limits.
+CHECK = f"""\
+LIMITS = {dict(check.LIMITS)}
+
+
+def required(task):
+    return { ({task: list(check.required(task)) for task in TASKS}) }[task]
+"""
 
 
 def fill(project: Project, notebooks: Mapping[str, str], task: str = TASK) -> Project:
@@ -30,7 +40,8 @@ def fill(project: Project, notebooks: Mapping[str, str], task: str = TASK) -> Pr
         (project.data / name).mkdir(parents=True, exist_ok=True)
         (project.data / name / "dataset.json").write_text('{"data": "real"}')
     project.common.mkdir(exist_ok=True)
-    (project.common / "tasks.py").write_text("")
+    for name, text in {"__init__": "", "tasks": "", "check": CHECK}.items():
+        (project.common / f"{name}.py").write_text(text)
     return project
 
 
@@ -41,6 +52,16 @@ def add_cell(project: Project, row: str, source: str, task: str = TASK) -> None:
     cell = {"cell_type": "code", "execution_count": None, "id": f"added-{len(notebook['cells'])}"}
     cell |= {"metadata": {"tags": ["setup"]}, "outputs": [], "source": source}
     notebook["cells"].insert(2, cell)
+    file.write_text(json.dumps(notebook))
+
+
+def fill_with(project: Project, row: str, source: str, task: str = TASK) -> None:
+    """Give a project a row whose notebook runs `source` before it records that all is well."""
+    fill(project, {row: "ok_record"}, task)
+    file = project.notebooks / task / f"{row}.ipynb"
+    notebook = json.loads(file.read_text())
+    cell = {**notebook["cells"][-1], "id": "more", "source": source.splitlines(keepends=True)}
+    notebook["cells"].insert(-1, {**cell, "metadata": {"tags": ["train"]}})
     file.write_text(json.dumps(notebook))
 
 
@@ -108,6 +129,12 @@ def living(project: Project) -> list[str]:
     return found
 
 
+def passed_checks(task: str = TASK) -> dict:
+    """The checks of a task, each passed with an error of a fiftieth of its limit."""
+    limits = {name: check.LIMITS[name] for name in check.required(task)}
+    return {name: {"error": limit / 50, "limit": limit} for name, limit in limits.items()}
+
+
 def a_record(**changed: object) -> dict:
     """A record as a run on another machine would have left it."""
     return {
@@ -140,7 +167,7 @@ def a_record(**changed: object) -> dict:
         "environment": {"here": False, "python": "3.11", "packages": {}, "differs": {}},
         "repeats": 1,
         "versions": {"row": "1.2.3", "framework": "1.2.3", "python": "3.11.7", "numpy": "2.0"},
-        "checks": {"logits": {"error": 2e-7, "limit": 1e-5}},
+        "checks": passed_checks(changed.get("task", TASK)),
         "dialect": {},
         "metrics": {
             "accuracy": 0.75,

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_project import ROOT, TASK, add_row, fill
+from small_project import ROOT, TASK, a_record, add_row, fill
 
 from rosetta import registry
 from rosetta.project import Project
@@ -108,8 +108,10 @@ def test_a_record_says_what_has_changed_since(project: Project) -> None:
     parameters = {"device": "cpu", "profile": "quick", "seed": 0}
     environment = found.environment(cell.framework, "cpu")
     parts = found.parts(cell, environment, parameters, DATA, "machine-2")
-    record = {"key_parts": parts, "parameters": parameters, "environment": {"here": False}}
+    record = a_record(key_parts=parts, parameters=parameters)
     assert Keys(project).why_stale(record, cell) is None
+    fewer = {**record, "checks": {"logits": record["checks"]["logits"]}}
+    assert "made without the checks roundtrip" in Keys(project).why_stale(fewer, cell)
     change_code(project)
     change_lock(project)
     why = Keys(project).why_stale(record, cell)

@@ -1,15 +1,18 @@
 """What is saved of an executed notebook is fit to publish, and the same for the same run."""
 
 import json
+import re
 import sys
-import tempfile
+import time
 from pathlib import Path
 
 import nbformat
+import pytest
 from small_project import FIXTURES, fill
 
 from rosetta.project import Project
 from rosetta.results import publish
+from rosetta.results.private import Cleaner
 from rosetta.runs import execution
 from rosetta.runs.execution import Job
 
@@ -34,19 +37,6 @@ def stream(text: str, name: str = "stdout") -> dict:
     return {"output_type": "stream", "name": name, "text": text}
 
 
-def test_paths_become_relative_to_what_a_reader_knows(project: Project) -> None:
-    clean = publish.cleaner(project, ["/opt/some/python"])
-    root, home = project.root, Path.home()
-    assert clean(f"in {root}/notebooks/a.ipynb:3") == "in notebooks/a.ipynb:3"
-    assert clean(f"cwd='{root}'") == "cwd='.'"
-    assert clean(f"{root}.old and {root}2") != ".old and 2"
-    assert clean(f"{root}/.envs/pytorch/lib/x.py") == ".envs/pytorch/lib/x.py"
-    assert clean(f"at {home}/.cache/x") == "at ~/.cache/x"
-    assert clean("/opt/some/python/lib/x.py") == "environment/lib/x.py"
-    assert clean(f"{tempfile.gettempdir()}/ipykernel_12/34.py:1: Warning") == "cell:1: Warning"
-    assert clean("a / b, 1/2, and/or, https://x.org/opt") == "a / b, 1/2, and/or, https://x.org/opt"
-
-
 def test_times_ids_and_pieces_of_streams_do_not_depend_on_the_run(project: Project) -> None:
     executed = notebook(
         cell("x", tags=["papermill-error-cell-tag"]),
@@ -62,14 +52,14 @@ def test_times_ids_and_pieces_of_streams_do_not_depend_on_the_run(project: Proje
         ),
         {**cell("z", tags=["injected-parameters"]), "id": "f00"},
     )
-    normal = publish.normalise(executed, publish.cleaner(project))
+    normal = publish.normalise(executed, Cleaner(project))
     train, injected = normal["cells"]
     assert train["metadata"] == {"tags": ["train"]}
     assert [output["text"] for output in train["outputs"]] == ["ab\n", "w\n", "done\n"]
     assert injected["id"] == "injected-parameters"
     assert normal["metadata"]["kernelspec"] == {"name": "python3", "display_name": "Python 3"}
     assert "papermill" not in json.dumps(normal)
-    assert publish.normalise(normal, str) == normal
+    assert publish.normalise(normal, Cleaner(project)) == normal
 
 
 def test_pictures_are_left_as_they_are_and_the_record_is_left_out(project: Project) -> None:
@@ -78,7 +68,7 @@ def test_pictures_are_left_as_they_are_and_the_record_is_left_out(project: Proje
     output = {"output_type": "display_data", "metadata": {}, "data": data}
     executed = notebook(cell("x", output))
     assert publish.emitted_record(executed) == {"task": "a"}
-    normal = publish.normalise(executed, publish.cleaner(project))
+    normal = publish.normalise(executed, Cleaner(project))
     assert normal["cells"][0]["outputs"][0]["data"] == {"image/png": picture, "text/plain": "AAAA"}
 
 
@@ -117,3 +107,77 @@ def test_outputs_go_back_into_the_source_without_the_injected_cell() -> None:
     nbformat.validate(nbformat.reads(publish.dumps(saved), as_version=4))
     source["cells"][2]["source"] = "changed"
     assert publish.with_outputs(source, executed, "row") is None
+
+
+def test_a_long_output_keeps_its_beginning_and_its_end(project: Project) -> None:
+    lines = "".join(f"line {number}\n" for number in range(1_000_000))
+    kept = publish.normalise(notebook(cell("x", stream(lines))), Cleaner(project))
+    text = kept["cells"][0]["outputs"][0]["text"]
+    assert text.startswith("line 0\nline 1\n") and text.endswith("line 999999\n")
+    assert re.search(r"\n\[[\d,]+ characters are left out here\]\n", text)
+    assert len(text) < 1.01 * publish.TEXT_LIMIT
+
+
+def test_many_pieces_of_a_stream_are_joined_in_no_time(project: Project) -> None:
+    pieces = [stream("a line of text\n") for _ in range(300_000)]
+    began = time.process_time()
+    kept = publish.normalise(notebook(cell("x", *pieces)), Cleaner(project))
+    assert time.process_time() - began < 5
+    assert len(kept["cells"][0]["outputs"]) == 1
+
+
+def test_what_cannot_be_cut_is_kept_whole_or_left_out_and_said(project: Project) -> None:
+    def shown(**data: object) -> dict:
+        return {"output_type": "display_data", "metadata": {}, "data": data}
+
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    large = "A" * (publish.PICTURE_LIMIT + 1)
+    outputs = [
+        shown(**{"image/png": "AAAA", "text/plain": "a plot"}),
+        shown(**{"image/png": large, "text/plain": "a plot"}),
+        shown(**{"text/html": large}),
+        shown(**{"application/json": deep}),
+        shown(**{"text/plain": 5}),
+    ]
+    kept = publish.normalise(notebook(cell("x", *outputs)), Cleaner(project))
+    small, png, page, value, number = (each["data"] for each in kept["cells"][0]["outputs"])
+    assert small == {"image/png": "AAAA", "text/plain": "a plot"}
+    out = f"is left out: it has {len(large):,} characters]"
+    assert png == {"text/plain": f"a plot\n[image/png {out}"}
+    assert page == {"text/plain": f"[text/html {out}"}
+    assert value == {"text/plain": "[application/json is left out: it is too deeply nested]"}
+    assert number == {"text/plain": "5"}
+
+
+def test_a_notebook_has_a_limit_too(project: Project) -> None:
+    picture = {"image/png": "A" * (publish.PICTURE_LIMIT - 1)}
+    output = {"output_type": "display_data", "metadata": {}, "data": picture}
+    texts = [stream("x" * 90_000, name) for name in ("stdout", "stderr") * 200]
+    cells = [cell("x", output), cell("y", output), cell("z", output, output, *texts)]
+    kept = publish.normalise(notebook(*cells), Cleaner(project))
+    text = publish.dumps(kept)
+    assert len(text) < 1.05 * publish.NOTEBOOK_LIMIT
+    assert "image/png is left out" in text and "characters are left out here" in text
+    assert "more outputs are left out" in text
+
+
+def test_metadata_and_errors_of_outputs_are_cleaned_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOO_TOKEN", "s3cr3t-value")
+    outputs = [
+        {"output_type": "display_data", "metadata": {"a": "s3cr3t-value"}, "data": {}},
+        {
+            "output_type": "error",
+            "ename": "s3cr3t-value",
+            "evalue": "s3cr3t-value",
+            "traceback": ["s3cr3t-value"],
+        },
+        stream("s3cr3t-"),
+        stream("value"),
+    ]
+    clean = Cleaner(project)
+    assert "s3cr3t" not in publish.dumps(publish.normalise(notebook(cell("x", *outputs)), clean))
+    assert clean.replaced == {"the value of FOO_TOKEN"}

@@ -46,7 +46,7 @@ def test_the_figures_of_a_record(project: Project) -> None:
     assert row["of the matrix product"] == "0.74"  # 400 pictures/s of 0.37 GFLOP at 200 GFLOP/s
     assert row["forward pictures/s"] == "1,500"
     assert row["peak memory, GiB"] == "1.00"
-    assert row["worst check"] == "0.02 (logits)"
+    assert row["worst check"] == "0.02 (roundtrip)"
     assert row["dialect"] == "base"
     assert "stale, changed since: the notebook" in text
     assert "[ok, stale](results/machine-1/quick/cifar10_cnn/row.json), quick" in text
@@ -65,7 +65,7 @@ def test_a_row_that_failed_or_cannot_run_says_why(project: Project) -> None:
     )
     text = text_of(project)
     assert set(list(row_of(text, "Row bad").values())[2:]) == {"—"}
-    assert "- **Row bad**: failed: E: a \\| b\\_c\n" in text
+    assert "- **Row bad**: failed: E: a \\| b_c\n" in text
     assert "- **Row none**: unavailable: needs Python 3.6\n" in text
     assert "Not run on this machine with this profile: Row later." in text
 

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,15 +17,26 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
-from small_project import HERE, TASK, add_cell, add_row, fill, living, options, record_of, start
+from small_project import (
+    HERE,
+    TASK,
+    add_cell,
+    add_row,
+    fill,
+    fill_with,
+    living,
+    options,
+    record_of,
+    start,
+)
 
 from rosetta import registry
 from rosetta.data import datasets
 from rosetta.environments import build
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import records
-from rosetta.runs import machine, runner
+from rosetta.results import records, report
+from rosetta.runs import execution, machine, outcomes, runner
 
 
 def run(project: Project, **chosen: object) -> tuple[int, str]:
@@ -39,10 +51,19 @@ def states(project: Project, **chosen: object) -> dict[str, tuple[str, str | Non
     return {each.cell.framework.name: (each.state, each.why) for each in found}
 
 
-def test_a_failure_stops_no_other_row_and_a_second_run_repeats_only_it(project: Project) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Options for runs that the tables show, without the seconds that the matrix product takes."""
+    monkeypatch.setattr(machine.MatrixProduct, "is_due", lambda self: False)
+    return {"profile": "quick"}
+
+
+def test_a_failure_stops_no_other_row_and_a_second_run_repeats_only_it(
+    project: Project, quick: dict
+) -> None:
     fill(project, {"a": "exception", "b": "ok_record"})
-    assert states(project)["b"] == ("never run", None)
-    code, said = run(project)
+    assert states(project, **quick)["b"] == ("never run", None)
+    code, said = run(project, **quick)
     assert code == runner.FAILED
     assert "2 notebooks, 2 to run" in said
     assert said.index("will run cifar10_cnn: a, b") < said.index("[1/2]")
@@ -55,8 +76,8 @@ def test_a_failure_stops_no_other_row_and_a_second_run_repeats_only_it(project: 
     assert record["run"]["seconds"] > record["run"]["cell_seconds"]
     assert record["environment"]["here"] is True
     assert "ValueError: no weights" in project.results_md.read_text()
-    assert states(project)["b"] == ("ok", None)
-    code, said = run(project)
+    assert states(project, **quick)["b"] == ("ok", None)
+    code, said = run(project, **quick)
     assert code == runner.FAILED
     assert "2 notebooks, 1 to run, 1 up to date" in said
 
@@ -131,6 +152,125 @@ def test_a_record_that_proves_nothing_is_a_failure(
     assert record_of(project, "a")["reason"] == reason
 
 
+def test_odd_values_stop_no_other_row_and_no_table(project: Project, quick: dict) -> None:
+    odd = {
+        "a": "record['notes'] = 5",
+        "b": "record['checks']['logits'] = {'error': 0.9, 'limit': 1.0}",
+        "c": "record['losses'] = ['a']; record['metrics']['accuracy'] = 10**400",
+        "d": "for _ in range(150): record['notes'] = [record['notes']]",
+    }
+    for row, source in odd.items():
+        fill_with(project, row, source)
+    fill(project, {"e": "ok_record"})
+    assert run(project, **quick)[0] == runner.FAILED
+    reasons = {row: record_of(project, row)["reason"] for row in (*odd, "e")}
+    assert "notes: Expected" in reasons["a"] and "its limit is not that" in reasons["b"]
+    assert "losses" in reasons["c"] or "metrics" in reasons["c"]
+    assert "too deeply nested" in reasons["d"] and reasons["e"] is None
+    assert "| Row e | ok |" in project.results_md.read_text()
+    assert run(project, **quick, frameworks=("e",))[0] == runner.OK
+
+
+def test_a_fault_of_the_runner_in_one_row_stops_no_other(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"a": "ok_record", "b": "ok_record"})
+    fill_with(project, "a", "record['notes'] = 'fault'")
+    whole = outcomes.fill
+
+    def faulty(record: dict, outcome: execution.Outcome) -> None:
+        if outcome.emitted["notes"] == "fault":
+            raise ZeroDivisionError("division by zero")
+        whole(record, outcome)
+
+    monkeypatch.setattr(outcomes, "fill", faulty)
+    assert run(project)[0] == runner.FAILED
+    reason = record_of(project, "a")["reason"]
+    assert reason.startswith("a fault of the runner, ZeroDivisionError: see .rosetta/logs/")
+    assert "division by zero" in (project.root / reason.partition("see ")[2]).read_text()
+    assert record_of(project, "b")["status"] == "ok"
+
+
+def test_a_failure_replaces_no_figures_and_the_next_run_clears_it(
+    project: Project, quick: dict
+) -> None:
+    fill(project, {"a": "faster_each_time"})
+    chosen = {**quick, "repeats": 2}
+    assert run(project, **chosen)[0] == runner.OK
+    before = record_of(project, "a")
+    (executed,) = project.results.glob("*/*/*/a.ipynb")
+    notebook = executed.read_text()
+    (project.root / "count").write_text("this is no number")
+    code, said = run(project, **chosen, force=True)
+    assert code == runner.FAILED and "failed: ValueError: invalid literal for int()" in said
+    after = record_of(project, "a")
+    last = after.pop("last_try")
+    assert after == before and executed.read_text() == notebook
+    assert last["status"] == "failed" and last["reason"].startswith("ValueError: invalid literal")
+    log = project.state / "logs" / "cifar10_cnn-a.ipynb"
+    assert "this is no number" in log.read_text()
+    why = f"last try failed: {last['reason']}"
+    assert states(project, **quick)["a"] == ("failed", why)
+    text = project.results_md.read_text()
+    assert "ok, last try failed" in text and "last try failed: ValueError: invalid literal" in text
+    assert "150" in text  # the figures stand
+    (project.root / "count").write_text("10")
+    code, said = run(project, **chosen)
+    assert (code, "1 to run" in said) == (runner.OK, True)
+    assert "last_try" not in record_of(project, "a")
+    assert "last try failed" not in project.results_md.read_text()
+
+
+def test_what_a_failure_replaces_is_a_failure(project: Project) -> None:
+    fill(project, {"a": "exception"})
+    run(project)
+    fill(project, {"a": "no_record"})
+    run(project)
+    assert record_of(project, "a")["reason"] == "the notebook recorded nothing"
+    assert "last_try" not in record_of(project, "a")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('x' * 3_000_000)",
+        "for _ in range(20): print('y' * 1_000_000)",
+        "for number in range(200_000): print('line', number)",
+    ],
+    ids=["one line", "long lines", "many lines"],
+)
+def test_however_much_a_notebook_prints(project: Project, source: str) -> None:
+    fill_with(project, "a", source)
+    began = time.monotonic()
+    assert run(project)[0] == runner.OK
+    assert time.monotonic() - began < 60
+    (executed,) = project.results.glob("*/*/*/a.ipynb")
+    assert executed.stat().st_size < 400_000
+    assert re.search(r"[\d,]+ characters are left out here", executed.read_text())
+
+
+def test_secrets_and_names_reach_no_file_and_no_reason(
+    project: Project, quick: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOO_TOKEN", "s3cr3t-value")
+    monkeypatch.setenv("LOGNAME", "adalovelace")
+    everything = "os.environ['FOO_TOKEN'] + ' of adalovelace at ' + socket.gethostname()"
+    show = f"import os, socket, sys; text = {everything}; print(text); record['notes'] = text\n"
+    fill_with(
+        project, "a", show + "print(text, file=sys.stderr); display({'text/html': text}, raw=True)"
+    )
+    fill_with(project, "b", show + "raise ValueError(text)")
+    _, said = run(project, **quick, save_outputs=True)
+    reason = record_of(project, "b")["reason"]
+    assert reason.startswith("ValueError: (value of FOO_TOKEN) of user at ")
+    assert "replaced in what the notebook left: the name of the " in said
+    assert "the value of FOO_TOKEN" in said
+    files = [*project.results.rglob("*"), *project.notebooks.rglob("*"), project.results_md]
+    for file in files:
+        for private in ("s3cr3t", "adalovelace", socket.gethostname()):
+            assert not file.is_file() or private not in file.read_text(), file
+
+
 def test_a_loss_that_is_no_number_is_null(project: Project) -> None:
     fill(project, {"a": "not_a_number"})
     assert run(project)[0] == runner.OK
@@ -148,6 +288,24 @@ def test_a_broken_record_is_left_alone_and_the_others_run(project: Project) -> N
     assert file.read_text() == "{"
     assert record_of(project, "b")["status"] == "ok"
     assert states(project)["a"][0] == "broken"
+
+
+def test_a_smoke_run_leaves_the_tables_alone_and_is_listed(project: Project, quick: dict) -> None:
+    fill(project, {"a": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    run(project, **quick)
+    before = project.results_md.read_bytes(), readme.read_bytes()
+    fill(project, {"b": "exception"})
+    _, said = run(project)
+    assert "Tables: python run_all.py list --profile smoke" in said
+    assert (project.results_md.read_bytes(), readme.read_bytes()) == before
+    report.write(project)
+    assert "smoke" not in project.results_md.read_text() + readme.read_text()
+    said = io.StringIO()
+    runner.show_cells(project, options(), Console(file=said, width=200))
+    assert "cifar10_cnn a: ok, accuracy 50.0 %, training 100 pictures/s" in said.getvalue()
+    assert "cifar10_cnn b: failed: ValueError: no weights" in said.getvalue()
 
 
 def test_a_row_whose_modules_are_missing_is_unavailable(project: Project) -> None:
@@ -170,10 +328,10 @@ def test_what_cannot_run_now_keeps_the_figures_of_when_it_could(project: Project
     assert record_of(project, "a")["status"] == "ok"
 
 
-def test_versions_other_than_the_locked_ones_are_marked(project: Project) -> None:
+def test_versions_other_than_the_locked_ones_are_marked(project: Project, quick: dict) -> None:
     fill(project, {"a": "ok_record"})
     (project.frameworks / "a.lock").write_text("numpy==1.0.0\n")
-    run(project)
+    run(project, **quick)
     differs = record_of(project, "a")["environment"]["differs"]
     assert differs["numpy"]["locked"] == "1.0.0"
     assert "other versions" in project.results_md.read_text()
@@ -231,7 +389,7 @@ def test_a_row_runs_in_its_own_environment(project: Project) -> None:
     venv.create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
     borrowed = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "borrowed.pth").write_text("\n".join(borrowed))
+    (packages / "borrowed.pth").write_text("\n".join([*borrowed, str(project.root)]))
     stamp = build._stamp(project, framework, "cpu")
     (folder / build.STAMP).write_text(json.dumps(stamp))
     assert run(project, python=None)[0] == runner.OK
@@ -262,6 +420,26 @@ def test_stand_ins_replace_nothing_but_real_data_replace_stand_ins(
     assert states(project)["a"] == ("stale", "changed since: the data")
 
 
+def test_where_the_data_came_from_is_recorded_and_counts(project: Project, quick: dict) -> None:
+    fill(project, {"a": "ok_record"})
+    facts = project.data / "cifar10" / "dataset.json"
+    facts.write_text(json.dumps({"data": "real", "sha256": "ab" * 32}))
+    run(project, **quick)
+    source = {"kind": "mirror", "sha256": "ab" * 32}
+    assert record_of(project, "a")["data_source"] == source
+    text = project.results_md.read_text()
+    assert "| Row a | ok, from a mirror | 1, Python" in text
+    assert f"data from a mirror, not the published file, SHA-256 {'ab' * 32}" in text
+    assert states(project, **quick)["a"] == ("ok", None)
+    published = datasets.DATASETS["cifar10"].sha256
+    facts.write_text(json.dumps({"data": "real", "sha256": published}))
+    assert states(project, **quick)["a"] == ("stale", "changed since: the data")
+    run(project, **quick)
+    assert record_of(project, "a")["data_source"] == {"kind": "published", "sha256": published}
+    text = project.results_md.read_text()
+    assert "from a mirror" not in text and f"data as published, SHA-256 {published}" in text
+
+
 def test_what_stands_in_is_said_of_what_runs_only(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,7 +461,7 @@ def test_what_stands_in_is_said_of_what_runs_only(
 
 def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project) -> None:
     fill(project, {"a": "ok_record", "b": "endless_loop", "c": "ok_record"})
-    process = start(project)
+    process = start(project, "--profile", "quick")
     for line in process.stdout:
         if line.startswith("[2/3]"):
             break
@@ -298,7 +476,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project)
     assert not list(project.results.glob("*/*/*/[bc].*"))
     assert "[ok]" in project.results_md.read_text()
     fill(project, {"b": "ok_record"})
-    code, said = run(project)
+    code, said = run(project, profile="quick")
     assert (code, "3 notebooks, 2 to run, 1 up to date" in said) == (runner.OK, True)
 
 

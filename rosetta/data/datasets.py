@@ -81,12 +81,14 @@ def ensure(
     log: Log,
     progress: Progress | None = None,
     retry: bool = False,
-) -> dict[str, dict[str, str | None]]:
+) -> dict[str, dict[str, Any]]:
     """Fetch what the tasks need and is missing; say for each task what it has got.
 
     Returns {task: {"data": "real" or "synthetic", "weights": "initial", "pretrained" or "random",
-    "reason": why not the real ones, or None}}. A publisher that could not be reached is asked again
-    after an hour, or at once with `retry`. Raises UserError on a bad mirror or a damaged archive.
+    "data_source" and "weights_source": {"kind": "published", "mirror" or "synthetic", "sha256": of
+    the archive} or None, "reason": why not the real ones, or None}}. A publisher that could not be
+    reached is asked again after an hour, or at once with `retry`. Raises UserError on a bad mirror
+    or a damaged archive.
     """
     from filelock import FileLock
 
@@ -119,16 +121,33 @@ def plan(project: Project, tasks: Iterable[str]) -> list[str]:
     ]
 
 
-def _outcome(project: Project, task: str) -> dict[str, str | None]:
+def _outcome(project: Project, task: str) -> dict[str, Any]:
     missing = [name for name in TASK_DATASETS[task] if not _is_ready(project, name)]
     reasons = [f"{DATASETS[name].title}: {_failed(project, name)}" for name in missing]
     weights = "initial"
     if "resnet50" in TASK_DATASETS[task]:
         weights = "random" if "resnet50" in missing else "pretrained"
+    sources = {name: _source(project, name) for name in TASK_DATASETS[task]}
     return {
         "data": "synthetic" if set(missing) & set(SYNTHETIC) else "real",
         "weights": weights,
+        "data_source": next(sources[name] for name in sources if name in SYNTHETIC),
+        "weights_source": sources.get("resnet50"),
         "reason": "; ".join(reasons) or None,
+    }
+
+
+def _source(project: Project, name: str) -> dict[str, str] | None:
+    """Return where what lies in data/NAME came from; None where its dataset.json does not say."""
+    content = _read_json(project.data / name / "dataset.json")
+    if not content:
+        return {"kind": "synthetic"} if name in SYNTHETIC else None
+    sha256 = content.get("sha256")
+    if not isinstance(sha256, str):
+        return None
+    return {
+        "kind": "published" if sha256 == DATASETS[name].sha256 else "mirror",
+        "sha256": sha256,
     }
 
 

@@ -143,7 +143,7 @@ def fraction_legend(group: Group) -> str:
 
 def state(record: Record) -> str:
     """Return the status and what keeps its figures from being those of the task."""
-    marks = records.stand_ins(record) if record["status"] == "ok" else []
+    marks = records.origins(record) if record["status"] == "ok" else []
     return ", ".join([record["status"], *marks])
 
 

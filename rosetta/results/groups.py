@@ -28,11 +28,11 @@ class Group:
 
     @property
     def stand_ins(self) -> list[str]:
-        """What stands in for the real data and weights in every record that is ok."""
-        found = [records.stand_ins(record) for record in self.ok]
-        known = records.STAND_INS.values()
-        return [words for words in known if found and all(words in each for each in found)]
+        """What keeps data and weights of every record that is ok from being the published ones."""
+        found = [records.origins(record) for record in self.ok]
+        known = dict.fromkeys(words for each in found for words in each)
+        return [words for words in known if all(words in each for each in found)]
 
     def own_stand_ins(self, record: Record) -> list[str]:
-        """What stands in for them in a record, but not in every other one."""
-        return [each for each in records.stand_ins(record) if each not in self.stand_ins]
+        """What does so in a record, but not in every other one."""
+        return [each for each in records.origins(record) if each not in self.stand_ins]

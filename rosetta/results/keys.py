@@ -13,6 +13,7 @@ from typing import Any
 
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
+from rosetta.results import proof
 from rosetta.results.records import Record
 
 # The parts of a key, and what a reader calls them.
@@ -70,7 +71,7 @@ def changed(record: Record, parts: Mapping[str, str]) -> str | None:
     """Return which of these parts differ from those that a record was made with, in words."""
     before = record.get("key_parts", {})
     names = [PARTS[name] for name in parts if parts[name] != before.get(name)]
-    return f"changed since: {', '.join(names)}" if names else None
+    return f"changed since: {', '.join(names)}" if names else proof.missing(record)
 
 
 class Keys:
@@ -118,13 +119,18 @@ class Keys:
         data: Mapping[str, Any],
         machine: str,
     ) -> dict[str, str]:
-        """Return the parts of a cell's key; `environment` is a hash, `data` {"data", "weights"}."""
+        """Return the parts of a cell's key; `environment` is a hash.
+
+        data: {"data", "weights", and where these came from: "data_source", "weights_source"}.
+        """
+        sources = (data.get(name) or {} for name in ("data_source", "weights_source"))
+        sums = [source["sha256"] for source in sources if source.get("sha256")]
         return {
             "notebook": self.notebook(cell.notebook),
             "common": self.common,
             "environment": environment,
             "parameters": digest(dict(parameters)),
-            "data": digest([data["data"], data["weights"]]),
+            "data": digest([data["data"], data["weights"], *sums]),
             "machine": machine,
         }
 

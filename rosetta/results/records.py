@@ -5,44 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rosetta import files
 from rosetta.errors import UserError
-from rosetta.options import PROFILES
 from rosetta.project import Project
-from rosetta.registry import TASKS
+from rosetta.results import proof, schema
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "unavailable")
+LARGEST = 32_000_000  # bytes of a file that may be a record
 MEDIA_TYPE = "application/vnd.rosetta.record+json"
 # What stands in for data and weights that cannot be had, in words.
 STAND_INS = {("data", "synthetic"): "synthetic data", ("weights", "random"): "random weights"}
 
 Record = dict[str, Any]
-
-# What every record holds, whatever became of its run.
-FIELDS: dict[str, type | tuple[type, ...]] = {
-    "schema": int,
-    "task": str,
-    "framework": str,
-    "notebook": str,
-    "status": str,
-    "reason": (str, type(None)),
-    "profile": str,
-    "data": str,
-    "weights": str,
-    "started": str,
-    "key": str,
-    "machine": dict,
-    "versions": dict,
-    "checks": dict,
-    "dialect": dict,
-    "metrics": dict,
-    "losses": list,
-}
 
 
 class BrokenRecordError(UserError):
@@ -61,27 +40,39 @@ def path(project: Project, machine: str, profile: str, task: str, framework: str
 def read(project: Project, file: Path) -> Record | None:
     """Return the record in `file`, or None where there is none. Raises BrokenRecordError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):  # a folder, or a pipe that would never end
+            raise BrokenRecordError(project.relative(file), "it is not a file")
+        if about.st_size > LARGEST:
+            raise BrokenRecordError(project.relative(file), "it is too large")
+        record = schema.read(file.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BrokenRecordError(project.relative(file), str(error.strerror)) from None
+    except ValueError as error:
         raise BrokenRecordError(project.relative(file), str(error)) from None
-    try:
-        record = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BrokenRecordError(
-            project.relative(file), f"line {error.lineno}: {error.msg}"
-        ) from None
-    why = _defect(record, file)
+    why = next(_contradictions(record, file), None)
     if why:
         raise BrokenRecordError(project.relative(file), why)
-    return dict(record)
+    return record
 
 
-def read_all(project: Project) -> tuple[list[Record], list[BrokenRecordError]]:
-    """Return all records, in the order of their paths, and what is wrong with the broken ones."""
+def after(before: Record | None, new: Record) -> Record:
+    """Return the record to keep after a run: a failure stands beside figures, replacing none."""
+    if new["status"] == "ok" or before is None or before["status"] != "ok":
+        return new
+    last_try = {name: new[name] for name in ("status", "reason", "started")}
+    return {**before, "last_try": last_try}
+
+
+def read_all(project: Project, machine: str = "*") -> tuple[list[Record], list[BrokenRecordError]]:
+    """Return the records, in the order of their paths, and what is wrong with the broken ones.
+
+    Of all machines, or of one.
+    """
     found, broken = [], []
-    for file in sorted(project.results.glob("*/*/*/*.json")):
+    for file in sorted(project.results.glob(f"{machine}/*/*/*.json")):
         try:
             record = read(project, file)
         except BrokenRecordError as error:
@@ -92,9 +83,27 @@ def read_all(project: Project) -> tuple[list[Record], list[BrokenRecordError]]:
     return found, broken
 
 
+def last_try(record: Record) -> str | None:
+    """Return why the last try to run a record anew has failed, in words, or None."""
+    failure = record.get("last_try")
+    return f"last try failed: {failure['reason']}" if failure else None
+
+
 def stand_ins(found: Mapping[str, Any]) -> list[str]:
     """Return what stands in for the real, in words; `found` is a record, or {"data", "weights"}."""
     return [words for (name, value), words in STAND_INS.items() if found[name] == value]
+
+
+def origins(record: Record) -> list[str]:
+    """Return what a table says at a glance of where data and weights came from, in words."""
+    kinds = {source["kind"] for source in sources(record).values()}
+    return stand_ins(record) + (["from a mirror"] if "mirror" in kinds else [])
+
+
+def sources(record: Record) -> dict[str, dict[str, Any]]:
+    """Return where data and weights came from, as far as a record knows."""
+    found = {name: record.get(f"{name}_source") for name in ("data", "weights")}
+    return {name: source for name, source in found.items() if source}
 
 
 def write(project: Project, record: Record) -> Path:
@@ -133,28 +142,14 @@ def remove_temporary(project: Project) -> None:
     files.remove_left([*folders, *written, project.data / "reference"])
 
 
-def _defect(record: Any, file: Path) -> str | None:
-    """Return what keeps `record` from being one, or None."""
-    if not isinstance(record, dict):
-        return "not a JSON object"
-    if record.get("schema") != SCHEMA:
-        return f"schema is {record.get('schema')!r}, this version reads {SCHEMA}"
-    for name, kind in FIELDS.items():
-        if name not in record:
-            return f"'{name}' is missing"
-        if not isinstance(record[name], kind):
-            return f"'{name}' is of the wrong type"
-    return next(_contradictions(record, file), None)
-
-
 def _contradictions(record: Record, file: Path) -> Iterator[str]:
-    known = {"status": STATUSES, "profile": PROFILES, "task": TASKS}
-    for name, values in known.items():
-        if record[name] not in values:
-            yield f"{name} is '{record[name]}', not one of {', '.join(values)}"
-    if record["status"] != "ok" and not record["reason"]:
-        yield f"status is '{record['status']}' without a reason"
-    place = (record["machine"].get("name"), record["profile"], record["task"], record["framework"])
+    """Yield what a record says that its own figures or its place belie."""
+    if record["status"] == "ok":
+        if not record["checks"]:
+            yield "it holds no check"
+        found = (proof.over(name, check) for name, check in record["checks"].items())
+        yield from (why for why in found if why)
+    place = (record["machine"]["name"], record["profile"], record["task"], record["framework"])
     if place != (*file.parts[-4:-1], file.stem):
         yield "it is not in the folder that its machine, profile and task name"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -19,6 +21,9 @@ GLANCE = "<!-- results at a glance, made by `python run_all.py report` -->"
 GLANCE_END = "<!-- end of the results at a glance -->"
 # Tasks with dropout: their first loss in training depends on each framework's random numbers.
 WITH_DROPOUT = ("cifar10_cnn",)
+# Signs that mean something to Markdown; an underscore inside a word is nothing but that.
+MEANT = re.compile(r"[\\|*<>&\[\]`~$]|(?<!\w)_|_(?!\w)")
+ORIGINS = {"published": "as published", "mirror": "from a mirror, not the published file"}
 TASK_TITLES = {
     "cifar10_cnn": "VGG-style CNN on CIFAR-10",
     "imdb_gru": "GRU on IMDB reviews",
@@ -37,11 +42,14 @@ def write(project: Project) -> bool:
     return changed
 
 
-def update(project: Project, with_plots: bool = True) -> tuple[bool, list[BrokenRecordError]]:
-    """Like `write`, but return what is wrong with the broken records beside whether it changed."""
+def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
+    """Like `write`, but return what is wrong with the broken records beside whether it changed.
+
+    Smoke runs prove that a notebook works, and measure nothing: they stay out of the tables.
+    """
     found, broken = records.read_all(project)
-    report = Report(project, found, broken)
-    changed = with_plots and report.draw()
+    report = Report(project, [each for each in found if each["profile"] != "smoke"], broken)
+    changed = report.draw()
     text = report.render()
     if not project.results_md.is_file() or project.results_md.read_text(encoding="utf-8") != text:
         records.write_text(project, project.results_md, text)
@@ -71,6 +79,7 @@ class Report:
         self.project, self.records, self.broken = project, found, broken
         self.frameworks = registry.load(project)
         self.keys = keys.Keys(project)
+        self._stale: dict[int, str | None] = {}
         matrix = registry.cells(project, self.frameworks.values())
         self.cells = {(cell.task, cell.framework.name): cell for cell in matrix}
 
@@ -86,6 +95,7 @@ class Report:
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,
         )
+        environment.filters.update(plain=plain, row=table_row)
         return environment.get_template(TEMPLATE).render(
             tasks=self.tasks,
             matrix=self.matrix(),
@@ -94,9 +104,9 @@ class Report:
         )
 
     def draw(self) -> bool:
-        """Draw the plots that are not up to date; return whether there was one."""
+        """Draw the plots that are shown and not up to date; return whether there was one."""
         drawn = False
-        for group in self.groups():
+        for group in (each for machine in self.plotted for each in self.groups(machine)):
             for name, plot in self.plots(group).items():
                 file = self.project.root / group.folder / f"{group.task}-{name}.svg"
                 drawn |= plots.update(self.project, file, plot)
@@ -114,13 +124,21 @@ class Report:
     def rows(self) -> list[str]:
         """The names of all rows, those with records only too."""
         with_notebook = {name for _, name in self.cells}
-        return sorted(with_notebook | {record["framework"] for record in self.records})
+        return sorted(with_notebook | {name for _, name in self._by_cell})
 
     def machine_names(self) -> list[str]:
-        return sorted({record["machine"]["name"] for record in self.records})
+        return list(self._groups)
 
     def groups(self, machine: str | None = None, profile: str | None = None) -> list[Group]:
         """Return the records by machine, profile and task, in the order of the report."""
+        found = self._groups.values() if machine is None else [self._groups.get(machine, [])]
+        return [
+            group for mine in found for group in mine if profile is None or group.profile == profile
+        ]
+
+    @cached_property
+    def _groups(self) -> dict[str, list[Group]]:
+        """The groups of every machine."""
         made: dict[tuple[str, str, str], list[Record]] = {}
         for record in self.records:
             place = (record["machine"]["name"], record["profile"], record["task"])
@@ -128,22 +146,47 @@ class Report:
         groups = [Group(*place, found) for place, found in made.items()]
         order = {name: index for index, name in enumerate((*PROFILES, *registry.TASKS))}
         groups.sort(key=lambda group: (group.machine, order[group.profile], order[group.task]))
-        return [
-            group
-            for group in groups
-            if machine in (None, group.machine) and profile in (None, group.profile)
-        ]
+        by_machine = itertools.groupby(groups, lambda group: group.machine)
+        return {name: list(mine) for name, mine in by_machine}
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, str], list[Record]]:
+        """The records of every cell of the matrix, of all machines and profiles."""
+        made: dict[tuple[str, str], list[Record]] = {}
+        for record in self.records:
+            made.setdefault((record["task"], record["framework"]), []).append(record)
+        return made
+
+    @cached_property
+    def at_a_glance(self) -> tuple[str, str] | None:
+        """The machine and the profile with the most records that are ok, smoke runs left out."""
+        sizes = {
+            (each.machine, each.profile): 0 for each in self.groups() if each.profile != "smoke"
+        }
+        for group in self.groups():
+            if group.profile != "smoke":
+                sizes[group.machine, group.profile] += len(group.ok)
+        most = max(sizes.values(), default=0)
+        return min((each for each in sizes if sizes[each] == most), default=None) if most else None
+
+    @cached_property
+    def plotted(self) -> list[str]:
+        """The machines whose plots results.md shows: that of README.md, and the newest one.
+
+        The pages of the site show those of all, and draw them there.
+        """
+        newest = max(self.records, key=lambda each: str(each["started"]), default=None)
+        names = {newest["machine"]["name"]} if newest else set()
+        return sorted(names | set((self.at_a_glance or ())[:1]))
 
     def glance(self) -> str:
         """Return the table of README.md: the speed of every row where most of them ran.
 
         Beside it the accuracy that the whole specification reached, wherever it was trained.
         """
-        groups = [each for each in self.groups() if each.profile != "smoke"]
-        where = [(each.machine, each.profile) for each in groups for _ in each.ok]
-        if not where:
+        if not self.at_a_glance:
             return "\nNo records are kept here yet: `python run_all.py` makes yours.\n\n"
-        machine, profile = max(sorted(set(where)), key=where.count)
+        machine, profile = self.at_a_glance
         tasks = {group.task: group for group in self.groups(machine, profile)}
         title = columns.machine_title(tasks[min(tasks)].records[0]["machine"])
         heads = [
@@ -151,7 +194,7 @@ class Report:
             for task, group in tasks.items()
         ]
         lines = [
-            f"\nProfile `{profile}` on {title}:"
+            f"\nProfile `{profile}` on {plain(title)}:"
             " examples per second in training, of the ResNet-50 in inference; in brackets the "
             "accuracy after the whole training (profile `full`).\n",
             f"| | {' | '.join(heads)} |",
@@ -159,7 +202,7 @@ class Report:
         ]
         for name in self.rows:
             cells = [self._glance_cell(group, name) for group in tasks.values()]
-            lines.append(f"| {self.title(name)} | {' | '.join(cells)} |")
+            lines.append(f"| {plain(self.title(name))} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n\n"
 
     def _glance_cell(self, group: Group, name: str) -> str:
@@ -170,10 +213,8 @@ class Report:
             return str(record["status"])
         full = [
             each["metrics"].get("accuracy")
-            for each in self.records
-            if (each["task"], each["framework"], each["profile"]) == (group.task, name, "full")
-            and each["status"] == "ok"
-            and each["data"] == "real"
+            for each in self._by_cell[group.task, name]
+            if (each["profile"], each["status"]) == ("full", "ok") and each["data"] == "real"
         ]
         marks = [columns.percent(full[0])] if full and full[0] is not None else []
         marks += group.own_stand_ins(record)
@@ -184,8 +225,13 @@ class Report:
         return framework.title if framework else name
 
     def stale(self, record: Record) -> str | None:
-        cell: Cell | None = self.cells.get((record["task"], record["framework"]))
-        return self.keys.why_stale(record, cell) if record["status"] == "ok" else None
+        """Return what has changed since a record was made, in words; None where nothing has."""
+        if record["status"] != "ok":
+            return None
+        if id(record) not in self._stale:
+            cell: Cell | None = self.cells.get((record["task"], record["framework"]))
+            self._stale[id(record)] = self.keys.why_stale(record, cell)
+        return self._stale[id(record)]
 
     # --- the matrix -----------------------------------------------------------------------------
 
@@ -197,16 +243,12 @@ class Report:
         ]
 
     def _entry(self, task: str, name: str) -> str:
-        found = [
-            record
-            for record in self.records
-            if (record["task"], record["framework"]) == (task, name)
-        ]
+        found = self._by_cell.get((task, name))
         if not found:
             return "not run yet" if (task, name) in self.cells else f"{columns.NONE} ¹"
         best = min(found, key=self._rank)
         place = self._place(best)
-        state = columns.state(best) + (", stale" if self.stale(best) else "")
+        state = self._status(best)
         entry = f"[{state}]({place}.json), {best['profile']}"
         if (self.project.root / f"{place}.ipynb").is_file():
             entry += f", [notebook]({place}.ipynb)"
@@ -230,7 +272,7 @@ class Report:
 
     def machine(self, name: str) -> dict[str, Any]:
         """Return a machine with its tables, profile by profile."""
-        mine = [record for record in self.records if record["machine"]["name"] == name]
+        mine = [record for group in self.groups(name) for record in group.records]
         newest = max(mine, key=lambda record: str(record["started"]))
         profiles = [
             profile for profile in PROFILES if any(each["profile"] == profile for each in mine)
@@ -285,6 +327,8 @@ class Report:
         marks = [columns.state(record)]
         if self.stale(record):
             marks.append("stale")
+        if "last_try" in record:
+            marks.append("last try failed")
         if record["environment"].get("differs"):
             marks.append("other versions")
         return ", ".join(marks)
@@ -297,17 +341,19 @@ class Report:
                 said.setdefault(remark, []).append(self.title(record["framework"]))
         everyone = len(group.records)
         return [
-            f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {remark}"
+            f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {plain(remark)}"
             for remark, names in said.items()
         ]
 
     def _remarks(self, record: Record, makers: Mapping[str, Any]) -> Iterable[str]:
         if record["status"] != "ok":
-            yield f"{record['status']}: {_escaped(record['reason'])}"
+            yield f"{record['status']}: {record['reason']}"
             return
         why = self.stale(record)
         if why:
             yield f"stale, {why}"
+        if failure := records.last_try(record):
+            yield failure
         environment = record["environment"]
         if environment.get("here"):
             yield f"run in a Python {environment['python']} of the user's own (--here)"
@@ -318,8 +364,11 @@ class Report:
             yield f"its dialect makes the losses of the check part from the base form's by {part}"
         if record.get("repeats", 1) > 1:
             yield f"medians of {record['repeats']} runs, least and most in brackets"
+        for name, source in records.sources(record).items():
+            if source.get("sha256"):
+                yield f"{name} {ORIGINS[source['kind']]}, SHA-256 {source['sha256']}"
         if record.get("notes"):
-            yield _escaped(record["notes"])
+            yield str(record["notes"])
         missing = [name for name, make in makers.items() if make(record) == columns.NONE]
         if missing:
             yield f"not measured: {', '.join(missing)}"
@@ -328,11 +377,13 @@ class Report:
 
     def _start(self, group: Group) -> dict[str, Any] | None:
         """Return the first losses of all rows, and how well they agree; None without training."""
-        found = [record for record in group.ok if record.get("check_losses")]
+        found = [record for record in group.ok if _first(record.get("check_losses")) is not None]
         if not found:
             return None
         losses = {"first batch of the check": [record["check_losses"][0] for record in found]}
-        if group.task not in WITH_DROPOUT and all(record["losses"] for record in found):
+        if group.task not in WITH_DROPOUT and all(
+            _first(record["losses"]) is not None for record in found
+        ):
             losses["first batch of training"] = [record["losses"][0] for record in found]
         rows = [
             [
@@ -372,6 +423,8 @@ class Report:
         return made
 
     def _plot_links(self, group: Group) -> list[dict[str, str]]:
+        if group.machine not in self.plotted:
+            return []
         words = {"losses": "loss of every row", "speeds": "speed of every row"}
         files = [(name, f"{group.folder}/{group.task}-{name}.svg") for name in words]
         return [
@@ -398,6 +451,11 @@ def _run(record: Record) -> list[str]:
     return [str(record["key"]), str(record["started"])]
 
 
+def _first(losses: Sequence[float | None] | None) -> float | None:
+    """Return the first of some losses; None where there is none, or it was no number."""
+    return losses[0] if losses else None
+
+
 def _relative_difference(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / max(abs(min(values)), 1e-30)
 
@@ -406,11 +464,16 @@ def _relative_difference(values: Sequence[float]) -> float:
 
 
 def _bold(names: Sequence[str]) -> str:
-    return f"**{', '.join(names)}**"
+    return f"**{', '.join(map(plain, names))}**"
 
 
-def _escaped(text: str) -> str:
-    """Return a text that means nothing to Markdown, tables included."""
-    for sign in ("\\", "|", "*", "_", "<", "[", "`"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+def plain(text: str) -> str:
+    """Return a text on one line that means nothing to Markdown and HTML, tables included."""
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return MEANT.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(map(plain, cells))} |"

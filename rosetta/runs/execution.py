@@ -22,6 +22,7 @@ from rosetta.environments import kernels, variables
 from rosetta.project import Project, home
 from rosetta.registry import Variable
 from rosetta.results import publish
+from rosetta.results.private import Cleaner, TooDeep
 
 # Of the caller's surroundings, what must not reach a kernel.
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "MPLBACKEND")
@@ -57,6 +58,7 @@ class Outcome:
     seconds: float
     cell_seconds: float
     weights: Path | None = None
+    replaced: tuple[str, ...] = ()  # what was not fit to publish, in words
 
 
 def execute(project: Project, job: Job) -> Outcome:
@@ -187,13 +189,16 @@ def _outcome(
     executed: dict[str, Any] | None,
     seconds: float,
 ) -> Outcome:
-    clean = publish.cleaner(project, [job.prefix, *result["prefixes"]])
+    clean = Cleaner(project, [job.prefix, *result["prefixes"]])
     status, reason = result["status"], result["reason"]
     notebook, emitted, step = None, None, None
     if executed is not None:
         notebook = publish.normalise(executed, clean)
-        emitted = publish.clean_json(publish.emitted_record(executed), clean)
         step = _last_step(executed)
+        try:
+            emitted = clean.json(publish.emitted_record(executed))
+        except TooDeep as error:
+            status, reason = "failed", reason or f"the notebook's record cannot be read: {error}"
     if status == "ok" and emitted is None:
         status, reason = "failed", "the notebook recorded nothing"
     elif reason and step and result.get("kind") == "cell":
@@ -205,6 +210,7 @@ def _outcome(
         emitted=emitted,
         seconds=round(seconds, 3),
         cell_seconds=round(_cell_seconds(executed), 3),
+        replaced=tuple(sorted(clean.replaced)),
     )
 
 
@@ -245,5 +251,5 @@ def _in_short(reason: str) -> str:
 def _read_json(file: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

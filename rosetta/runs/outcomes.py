@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from rosetta import files
+from rosetta.results import proof, records, schema
 from rosetta.results.records import Record
 from rosetta.runs.execution import Outcome
 
-# What a notebook must have recorded, and of what type.
-EMITTED = {"versions": dict, "checks": dict, "metrics": dict, "losses": list, "dialect": dict}
-# What of a record is for the notebook to say, besides all that the runner has no name for.
-FROM_NOTEBOOK = {*EMITTED, "data", "weights"}
+# What a notebook must have recorded.
+EMITTED = ("versions", "checks", "metrics", "losses", "dialect", "unit")
+# What else of the schema is for the notebook to say; of the rest the runner knows.
+FROM_NOTEBOOK = {
+    *EMITTED, "data", "weights", "dialect_losses", "seed", "threads", "batch_size", "epochs",
+    "flops_per_example", "inference_flops_per_example", "check_losses", "notes",
+}  # fmt: skip
+LARGEST = 4_000_000  # characters of a record
 
 
 def fill(record: Record, outcome: Outcome) -> None:
@@ -26,14 +31,35 @@ def fill(record: Record, outcome: Outcome) -> None:
         return
     emitted = _numbers(outcome.emitted)
     defect = _defect(record, emitted)
+    if not defect:
+        filled = _filled(record, emitted)
+        defect = _unreadable(filled)
     if defect:
         record["status"], record["reason"] = "failed", defect
-        return
-    for name, value in emitted.items():
-        if name in FROM_NOTEBOOK or name not in record:
-            record[name] = value
-    record["machine"]["accelerator_gflops"] = emitted.get("accelerator_gflops")
-    record["losses"] = record.pop("losses")  # the longest part last
+    else:
+        record.clear()
+        record.update(filled)
+
+
+def _filled(record: Record, emitted: Mapping[str, Any]) -> Record:
+    """Return a record with what the notebook says, the longest part last."""
+    said = {name: value for name, value in emitted.items() if name in FROM_NOTEBOOK}
+    gflops = emitted.get("accelerator_gflops")
+    filled = {**record, **said, "machine": {**record["machine"], "accelerator_gflops": gflops}}
+    filled["losses"] = filled.pop("losses")
+    return filled
+
+
+def _unreadable(record: Record) -> str | None:
+    """Return why a record, once written, could not be read again, or None."""
+    text = records.dumps(record)
+    if len(text) > LARGEST:
+        return f"the notebook's record is larger than {LARGEST:,} characters"
+    try:
+        schema.read(text.encode())
+    except ValueError as error:
+        return f"the notebook's record: {error}"
+    return None
 
 
 def keep_weights(file: Path, record: Record, outcomes: Sequence[Outcome]) -> None:
@@ -65,17 +91,15 @@ def _defect(record: Record, emitted: Mapping[str, Any]) -> str | None:
     """Return what is wrong with what a notebook recorded, or None."""
     for name in ("task", "profile", "device"):
         if emitted.get(name) != record[name]:
-            return f"the notebook recorded the {name} '{emitted.get(name)}', not '{record[name]}'"
-    for name, kind in EMITTED.items():
-        if not isinstance(emitted.get(name), kind):
+            found = str(emitted.get(name))[:40]
+            return f"the notebook recorded the {name} '{found}', not '{record[name]}'"
+    for name in emitted:
+        if name not in schema.Record.__annotations__ and name != "accelerator_gflops":
+            return f"the notebook's record holds an unknown field {name[:40]!r}"
+    for name in EMITTED:
+        if emitted.get(name) is None:
             return f"the notebook's record has no '{name}'"
-    if not emitted["checks"]:
-        return "the notebook's record holds no check"
-    for name, check in emitted["checks"].items():
-        error, limit = check["error"], check["limit"]
-        if not error <= limit:  # true for NaN, too
-            return f"check {name}: error {error:.3g} is over the limit {limit:.3g}"
-    return None
+    return proof.defect(record["task"], emitted["checks"])
 
 
 def summarise_repeats(record: Record, outcomes: Sequence[Outcome]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import traceback
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from rich.console import Console
 from rosetta import registry
 from rosetta.data import datasets
 from rosetta.environments import build, here
-from rosetta.errors import Unavailable
+from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
@@ -64,7 +65,8 @@ def run(project: Project, options: Options, console: Console | None = None) -> i
             display.line(
                 "Interrupted. What was finished is recorded; the next run goes on from there."
             )
-            report.update(project)
+            if setting.profile != "smoke":
+                report.update(project)
             return INTERRUPTED
 
 
@@ -74,7 +76,9 @@ def show_cells(project: Project, options: Options, console: Console | None = Non
     states = list_cells(project, options)
     display.console.print(words.matrix(states))
     for each in states:
-        if each.why:
+        if options.profile == "smoke" and each.record:  # which no table shows
+            display.line(f"{each.cell.task} {each.cell.framework.name}: {words.summary(each)}")
+        elif each.why:
             display.line(f"{each.cell.task} {each.cell.framework.name}: {each.state}, {each.why}")
 
 
@@ -106,11 +110,18 @@ class Run:
                 results[_place(state.cell)] = state
         if self.options.save_outputs:
             self._save_outputs([each.cell for each in results.values() if each.state == "ok"])
-        _, broken = report.update(self.project)
+        broken = self._report(results.values())
         self._conclude(list(results.values()), ran=bool(todo))
-        for error in broken:
-            self.display.line(f"Left alone: {error}", style="red")
+        for why in broken:
+            self.display.line(f"Left alone: {why}", style="red")
         return BAD_INPUT if broken else _exit_code(results.values())
+
+    def _report(self, states: Iterable[State]) -> list[str]:
+        """Write the tables, which show no smoke run; return what is wrong with broken records."""
+        why = [each.why or "" for each in states if each.state == "broken"]
+        if self.setting.profile != "smoke":
+            why += map(str, report.update(self.project)[1])
+        return list(dict.fromkeys(why))
 
     def _fetchable(self) -> set[str]:
         """Return the tasks whose real data may be had now, where they are missing."""
@@ -200,9 +211,8 @@ class Run:
                 else:
                     self._measure_machine(product)
                     self.display.begin(title)
-                    state = self._execute_one(look, cell, data[cell.task], python)
+                    state = self._guarded(look, cell, data[cell.task], python)
                 self.display.done(f"{title}: {words.summary(state)}", words.STYLES.get(state.state))
-                report.update(self.project, with_plots=False)
                 yield state
 
     def _measure_machine(self, product: machine.MatrixProduct) -> None:
@@ -219,12 +229,9 @@ class Run:
     @cached_property
     def _fastest_before(self) -> float | None:
         """The best matrix product among the records of this machine."""
-        found = [record["machine"] for record in records.read_all(self.project)[0]]
-        rates = [
-            each["matmul_gflops"]
-            for each in found
-            if each["name"] == self.setting.machine["name"] and each.get("matmul_gflops")
-        ]
+        machine = self.setting.machine["name"]
+        found = [record["machine"] for record in records.read_all(self.project, machine)[0]]
+        rates = [each["matmul_gflops"] for each in found if each.get("matmul_gflops")]
         return max(rates, default=None)
 
     def _pythons(self, frameworks: Sequence[Framework]) -> dict[str, here.Python | Unavailable]:
@@ -252,6 +259,24 @@ class Run:
             for name, found in built.items()
         }
 
+    def _guarded(
+        self, look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
+    ) -> State:
+        """Execute a cell: a fault of this program in it is its failure, and stops no other row."""
+        try:
+            return self._execute_one(look, cell, data, python)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            log = self.project.state / "logs" / f"{cell.task}-{cell.framework.name}-fault.log"
+            records.write_text(self.project, log, traceback.format_exc())
+            record = self._base(look, cell, data, python)
+            where = self.project.relative(log)
+            reason = f"a fault of the runner, {type(error).__name__}: see {where}"
+            record.update(status="failed", reason=reason)
+            self._save(look.path(cell), record, None)
+            return State(cell, "failed", reason, record)
+
     def _execute_one(
         self, look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
     ) -> State:
@@ -259,6 +284,7 @@ class Run:
         for number in range(1, self.setting.repeats + 1):
             record = self._base(look, cell, data, python)
             done.append(execution.execute(self.project, self._job(cell, python)))
+            self._say_what_was_replaced(done[-1].replaced)
             outcomes.fill(record, done[-1])
             if record["status"] != "ok":
                 if self.setting.repeats > 1:
@@ -269,6 +295,11 @@ class Run:
         outcomes.keep_weights(look.path(cell).with_suffix(".npz"), record, done)
         self._save(look.path(cell), record, done[-1].notebook)
         return State(cell, record["status"], record["reason"], record)
+
+    def _say_what_was_replaced(self, found: Sequence[str]) -> None:
+        if found:
+            said = ", ".join(found)
+            self.display.line(f"  replaced in what the notebook left: {said}", style="yellow")
 
     def _job(self, cell: Cell, python: here.Python) -> execution.Job:
         variables: dict[str, Variable] = dict(cell.framework.variables)
@@ -305,6 +336,8 @@ class Run:
             "device": self.setting.device,
             "data": data["data"],
             "weights": data["weights"],
+            "data_source": data["data_source"],
+            "weights_source": data["weights_source"],
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "key": keys.of(parts),
             "key_parts": parts,
@@ -331,13 +364,19 @@ class Run:
         return State(cell, "unavailable", str(reason), record)
 
     def _save(self, path: Path, record: Record, notebook: publish.Notebook | None) -> None:
-        """Write the executed notebook, then the record: only the record makes a cell done."""
-        executed = path.with_suffix(".ipynb")
+        """Write the executed notebook, then the record: only the record makes a cell done.
+
+        Where the figures of an earlier run stay, its notebook does too, and this one is a log.
+        """
+        kept, executed = records.after(records.read(self.project, path), record), path
+        if kept is not record:
+            executed = self.project.state / "logs" / f"{record['task']}-{record['framework']}"
+        executed = executed.with_suffix(".ipynb")
         if notebook is None:
             executed.unlink(missing_ok=True)
         else:
             records.write_text(self.project, executed, publish.dumps(notebook))
-        records.write(self.project, record)
+        records.write(self.project, kept)
 
     def _save_outputs(self, cells: Sequence[Cell]) -> None:
         """Write outputs into notebooks/: those of the row that runs a notebook as it stands."""
@@ -361,9 +400,11 @@ class Run:
             self.display.line("Nothing to do. --force runs it all again.")
             return
         self.display.console.print(words.summary_table(states))
+        smoke = self.setting.profile == "smoke"
+        tables = "python run_all.py list --profile smoke" if smoke else "results.md"
         self.display.line(
             f"Wall time: data {self.times.data:.0f} s, environments "
-            f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: results.md"
+            f"{self.times.environments:.0f} s, runs {self.times.runs:.0f} s. Tables: {tables}"
         )
 
 

@@ -115,13 +115,16 @@ class Look:
             return State(cell, "never run")
         if record["status"] != "ok":
             return State(cell, record["status"], record["reason"], record)
+        if "last_try" in record:
+            return State(cell, "failed", records.last_try(record), record)
         try:
             parts = self.key_parts(cell, _better(record, data))
         except Unavailable as reason:
             return State(cell, "unavailable", str(reason), record)
-        if keys.of(parts) == record["key"]:
+        why = keys.changed(record, parts)
+        if why is None and keys.of(parts) == record["key"]:
             return State(cell, "ok", None, record)
-        return State(cell, "stale", keys.changed(record, parts), record)
+        return State(cell, "stale", why, record)
 
     def path(self, cell: Cell) -> Path:
         """Return where the record of a cell is."""
@@ -152,7 +155,8 @@ def _better(record: Record, data: Mapping[str, Any] | None) -> Mapping[str, Any]
     if data is None:
         return record
     same_or_worse = all(
-        data[name] == record[name] or (name, data[name]) in records.STAND_INS
+        (name, data[name]) in records.STAND_INS
+        or all(data[each] == record.get(each) for each in (name, f"{name}_source"))
         for name in ("data", "weights")
     )
     return record if same_or_worse else data
