@@ -80,7 +80,7 @@ def add(what: str, words: str) -> None:
         return
     if Path(sys.prefix) != HOME:
         _fail(f"{words} missing here: install with 'pip install -e .[{what}]'")
-    print(f"Adding to .venv: {words}", flush=True)
+    print(f"Adding {words} to .venv", flush=True)
     _install(what)
 
 

@@ -116,6 +116,8 @@ class Runs:
             return None
         try:
             content = _read(self.files[name])
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")
             nbformat.validate(content)
         except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
             why = str(error).strip().split("\n")[0]
