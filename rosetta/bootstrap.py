@@ -74,14 +74,14 @@ def requirements(what: str) -> list[str]:
     return wanted
 
 
-def add_test_tools() -> None:
-    """Install the test tools beside the runner's packages where they are missing."""
-    if has("test"):
+def add(what: str, words: str) -> None:
+    """Install the "test" tools or the "lab" beside the runner's packages where they are missing."""
+    if has(what):
         return
     if Path(sys.prefix) != HOME:
-        _fail("the test tools are missing here: install them with 'pip install -e .[test]'")
-    print("Adding the test tools to .venv", flush=True)
-    _install("test")
+        _fail(f"{words} missing here: install with 'pip install -e .[{what}]'")
+    print(f"Adding {words} to .venv", flush=True)
+    _install(what)
 
 
 def _make() -> None:

@@ -32,7 +32,7 @@ EXAMPLES = """\
   python run_all.py --task imdb_gru --force    one task, even if nothing has changed
   python run_all.py --mirror /media/datasets   with data sets from a folder, or a URL
   python run_all.py list                       the matrix: what has run, what is stale
-  python run_all.py env pytorch --jupyter      a kernel for JupyterLab
+  python run_all.py lab                        the notebooks in JupyterLab
 """
 
 
@@ -245,6 +245,34 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
 
 
 @commands.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@device_option
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def lab(names: tuple[str, ...], device: str, no_browser: bool) -> int:
+    """Open the notebooks in JupyterLab, a kernel for each row (those that are built).
+
+    Kernels, settings and logs stay in this folder.
+    """
+    from rosetta.bootstrap import add
+    from rosetta.environments import build, kernels
+    from rosetta.runs.machine import choose_device
+
+    project, device = Project.here(), choose_device(device)
+    rows = _rows(names or ("all",))
+    if names:
+        built = build.ensure_many(project, rows, device, _say)
+        for row in rows:
+            if isinstance(built[row.name], Unavailable):
+                raise UserError(f"{row.name}: {built[row.name]}")
+    rows = [row for row in rows if build.is_ready(project, row, device)]
+    if not rows:
+        raise UserError("no environment is built yet: name rows, as in 'lab pytorch'")
+    add("lab", "JupyterLab")
+    _say(f"Kernels: {', '.join(row.name for row in rows)}")
+    return kernels.lab(project, rows, device, ["--no-browser"] if no_browser else [])
+
+
+@commands.command()
 @mirror_option
 def data(mirror: str | None) -> int:
     """Fetch and convert the data sets of all tasks."""
@@ -279,10 +307,10 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
     """Check style and types, run the tests."""
     import subprocess
 
-    from rosetta.bootstrap import ROOT, add_test_tools
+    from rosetta.bootstrap import ROOT, add
     from rosetta.runs.watch import watched
 
-    add_test_tools()
+    add("test", "the test tools")
     # The fast tests side by side, each file as a whole; the notebooks one by one, as in a run.
     side_by_side = ["-n", "auto", "--dist", "loadfile"]
     # A selection of the user's may leave one of the two without tests, which pytest calls 5.

@@ -26,7 +26,7 @@ def main():
     import tiny
     from rosetta import bootstrap
     if "tools" in sys.argv:
-        bootstrap.add_test_tools()
+        bootstrap.add("test", "the test tools")
     print("tiny", tiny.__version__, *sys.argv[1:], sys.prefix == str(bootstrap.HOME))
     return 7
 """

@@ -319,7 +319,7 @@ def test_test_runs_every_check_even_if_one_fails(
         return subprocess.CompletedProcess(command, int(command[2] == "mypy"))
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(bootstrap, "add_test_tools", lambda: None)
+    monkeypatch.setattr(bootstrap, "add", lambda what, words: None)
     assert cli.main(["test", *fast, "-k", "registry", "tests"]) == 1
     assert commands[:3] == [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]]
     assert [(words[0], words[2]) for words in commands[3:]] == [("pytest", mark) for mark in marks]
@@ -335,7 +335,7 @@ def test_no_test_is_a_failure_unless_the_user_has_chosen(
         return subprocess.CompletedProcess(command, 5 if "notebooks" in command else 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(bootstrap, "add_test_tools", lambda: None)
+    monkeypatch.setattr(bootstrap, "add", lambda what, words: None)
     assert cli.main(["test", *arguments]) == code
 
 

@@ -265,7 +265,7 @@ def test_a_signal_ends_the_tests(
     )
     tool.chmod(0o755)
     fake = f"import sys; sys.executable = {str(tool)!r}\n"
-    fake += "from rosetta import bootstrap; bootstrap.add_test_tools = lambda: None\n"
+    fake += "from rosetta import bootstrap; bootstrap.add = lambda what, words: None\n"
     begun = begin([sys.executable, "-c", fake + MAIN, "test"])
     until(lambda: marked(project).count("sleep 1000") == 2)
     begun.process.send_signal(number)

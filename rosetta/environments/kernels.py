@@ -1,8 +1,12 @@
-"""The environments as kernels of the user's own JupyterLab."""
+"""The environments as kernels: of the project's JupyterLab, or of the user's own."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,37 @@ def register(project: Project, framework: Framework, device: str) -> Path:
 
     if home() is None and "JUPYTER_DATA_DIR" not in os.environ:
         raise UserError("--jupyter: this user has no home folder: set HOME or JUPYTER_DATA_DIR")
-    target = Path(jupyter_data_dir()) / "kernels" / f"rosetta-{framework.name}"
+    return _write(project, framework, device, Path(jupyter_data_dir()))
+
+
+def lab(
+    project: Project, rows: Sequence[Framework], device: str, arguments: Sequence[str] = ()
+) -> int:
+    """Run JupyterLab on the notebooks, with the kernels of `rows` alone; return its exit code.
+
+    All that it writes stays in the project's folder, so that two checkouts do not collide.
+    """
+    home = project.root / ".rosetta" / "jupyter"
+    offered = home / "offered"
+    shutil.rmtree(offered, ignore_errors=True)  # a row that is gone offers no kernel
+    for row in rows:
+        _write(project, row, device, offered)
+    own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    places = {name: str(home / name.lower()) for name in own}
+    command = [
+        *(sys.executable, "-m", "jupyterlab"),
+        f"--ServerApp.root_dir={project.notebooks}",
+        "--KernelSpecManager.ensure_native_kernel=False",  # which has no framework
+        *arguments,
+    ]
+    return subprocess.call(
+        command, env={**os.environ, **places, "JUPYTER_PATH": str(offered)}, cwd=project.root
+    )
+
+
+def _write(project: Project, framework: Framework, device: str, folder_of: Path) -> Path:
+    """Write the kernelspec of a row's environment below a folder of Jupyter's data."""
+    target = folder_of / "kernels" / f"rosetta-{framework.name}"
     python = interpreter(folder(project, framework, device))
     spec: dict[str, Any] = {
         "argv": command(python),

@@ -116,6 +116,8 @@ class Runs:
             return None
         try:
             content = _read(self.files[name])
+            if not isinstance(content, dict):
+                raise ValueError("not a JSON object")
             nbformat.validate(content)
         except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
             why = str(error).strip().split("\n")[0]
@@ -164,7 +166,8 @@ def _notebook(project: Project, entry: Entry, runs: Runs, images: render.Images)
 def portable_of(entry: Entry, content: Mapping[str, Any]) -> Portable:
     """Return the code of a row's notebook, to be cut from."""
     row = entry.framework
-    return Portable(entry.task, keys.code_of(content), row.variables, row.parameters)
+    variables = {name: value for name, value in row.variables.items() if isinstance(value, str)}
+    return Portable(entry.task, keys.code_of(content), variables, row.parameters)
 
 
 def _own_outputs(source: Mapping[str, Any], row: str) -> Mapping[str, Any]:

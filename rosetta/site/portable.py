@@ -159,7 +159,12 @@ class Portable:
             for number in kept
             for name in _imported(self._lines[number].statement.node)
         }
-        names = [name for name in self.variables if name.split("_")[0] in packages]
+        # A value in braces is filled in for the machine that it runs on.
+        names = [
+            name
+            for name, value in self.variables.items()
+            if name.split("_")[0] in packages and "{" not in value
+        ]
         lines = [f'os.environ.setdefault("{name}", "{self.variables[name]}")' for name in names]
         return "\n".join(["import os\n", *lines]) if lines else ""
 

@@ -70,7 +70,7 @@ function summary(rows, shown) {
     return `What differs in ${titles} is not described yet. Side by side, the notebooks show it.`;
   }
   if (data.families[rows[0]] === data.families[rows[1]]) {
-    return `${first} and ${second} run the same notebook: nothing in it differs.`;
+    return `${first} and ${second} run the same notebook, which says what their backends do apart.`;
   }
   return shown ? `${shown} differences between ${first} and ${second}.`
     : `No difference is described between ${first} and ${second}.`;

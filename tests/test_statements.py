@@ -1,0 +1,79 @@
+"""What the page of differences says of a framework, where a line of its own code can decide it."""
+
+import subprocess
+
+import pytest
+from small_project import ROOT
+
+from rosetta import registry
+from rosetta.environments import build
+from rosetta.project import Project
+from rosetta.site import families
+
+PROJECT = Project(ROOT)
+ROWS = registry.load(PROJECT)
+# By row: what comes first, then for each difference what must hold.
+STATEMENTS = {
+    "pytorch": {
+        "": "import torch\nfrom torch import nn\nx = torch.zeros(1, 1, 3, 3)",
+        "pooling-edge": "nn.MaxPool2d(2)(x).shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "nn.BatchNorm2d(1).eps == 1e-5",
+        "batch-norm-momentum": "nn.BatchNorm2d(1).momentum == 0.1",
+        "gru-biases": "nn.GRU(2, 3).bias_hh_l0.shape == (9,)",
+        "adam-epsilon": "torch.optim.Adam([x]).defaults['eps'] == 1e-8",
+    },
+    "keras-pytorch": {
+        "": "import keras\nfrom keras import layers, ops\nx = ops.zeros((1, 3, 3, 1))",
+        "pooling-edge": "tuple(layers.MaxPooling2D(2)(x).shape) == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "layers.BatchNormalization().epsilon == 1e-3",
+        "batch-norm-momentum": "layers.BatchNormalization().momentum == 0.99",
+        "reset-gate": "layers.GRU(3).reset_after",
+        "adam-epsilon": "keras.optimizers.Adam().epsilon == 1e-7",
+    },
+    "flax": {
+        "": "import jax.numpy as jnp\nfrom flax import nnx\nrngs = nnx.Rngs(0)",
+        "pooling-edge": "nnx.max_pool(jnp.zeros((1, 3, 3, 1)), (2, 2), (2, 2)).size == 1",
+        "batch-norm-epsilon": "nnx.BatchNorm(1, rngs=rngs).epsilon == 1e-5",
+        "batch-norm-momentum": "nnx.BatchNorm(1, rngs=rngs).momentum == 0.99",
+        "gru-biases": "nnx.GRUCell(2, 3, rngs=rngs).dense_h.bias is None",
+        "sequence-layout": "nnx.RNN(nnx.GRUCell(2, 3, rngs=rngs)).time_major is False",
+    },
+    "chainer": {
+        "": "import numpy as np\nimport chainer.functions as F\nimport chainer.links as L\n"
+        "import chainer\nx = np.zeros((1, 1, 3, 3), 'f')",
+        "pooling-edge": "F.max_pooling_2d(x, 2).shape == (1, 1, 2, 2)",
+        "batch-norm-epsilon": "L.BatchNormalization(1).eps == 2e-5",
+        "batch-norm-momentum": "L.BatchNormalization(1).decay == 0.9",
+        "gru-biases": "[len(layer.b0) for layer in L.NStepGRU(1, 2, 3, 0)] == [3]",
+        "adam-epsilon": "chainer.optimizers.Adam().hyperparam.eps == 1e-8",
+    },
+    "gluon": {
+        "": "import mxnet as mx\nfrom mxnet.gluon import nn, rnn\nx = mx.nd.zeros((1, 1, 3, 3))",
+        "pooling-edge": "nn.MaxPool2D(2)(x).shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "nn.BatchNorm()._kwargs['eps'] == 1e-5",
+        "batch-norm-momentum": "nn.BatchNorm()._kwargs['momentum'] == 0.9",
+        "gru-biases": "rnn.GRU(3, input_size=2).l0_h2h_bias.shape == (9,)",
+    },
+}
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize("row", STATEMENTS)
+def test_statements_hold_in_the_environment_of_the_row(row: str) -> None:
+    framework = ROWS[row]
+    first, *others = STATEMENTS[row].items()
+    lines = [first[1], *(f"assert {code}, {name!r}" for name, code in others)]
+    python = build.ensure(PROJECT, framework, "cpu", print)
+    done = subprocess.run(
+        [str(python), "-c", "\n".join(lines)],
+        env={**framework.variables, "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+
+
+@pytest.mark.parametrize("row", STATEMENTS)
+def test_what_is_tested_is_said(row: str) -> None:
+    told = families.load(PROJECT, ROWS.values())[ROWS[row].notebook or ""]
+    assert set(STATEMENTS[row]) - {""} <= set(told.differences)
