@@ -78,7 +78,35 @@ NO_RECORDS = {
     "nothing": "",
     "half": '{"schema": 1,',
     "a list": "[]",
-    "a conflict": "@pytest.mark.parametrize("name", ["environment", "unit", "machine", "versions", "metrics"])
+    "a conflict": "<<<<<<< HEAD\n{}",
+    "other bytes": "\x00\xff",
+    "deep lists": "[" * 200_000,
+    "deep objects": '{"a":' * 100_000,
+    "a long number": f'{{"schema": {"9" * 6000}}}',
+    "a number that is none": '{"schema": NaN}',
+    "half a character": '{"schema": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("text", NO_RECORDS.values(), ids=NO_RECORDS)
+def test_what_is_no_json_is_a_broken_record(project: Project, text: str) -> None:
+    file = records.write(project, a_record())
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(BrokenRecordError):
+        records.read(project, file)
+    assert file.read_text(encoding="latin-1") == text
+
+
+def test_a_missing_field_is_named(project: Project) -> None:
+    record = a_record()
+    file = records.write(project, record)
+    del record["checks"]
+    file.write_text(json.dumps(record))
+    with pytest.raises(BrokenRecordError, match="missing: 'checks'"):
+        records.read(project, file)
+
+
+@pytest.mark.parametrize("name", ["environment", "unit", "machine", "versions", "metrics"])
 def test_what_every_record_holds(project: Project, name: str) -> None:
     record = a_record()
     file = records.write(project, record)
@@ -109,34 +137,6 @@ def test_a_failure_stands_beside_the_figures_of_a_run_that_was_ok() -> None:
     assert records.after(None, failed) is failed
 
 
-    "other bytes": "\x00\xff",
-    "deep lists": "[" * 200_000,
-    "deep objects": '{"a":' * 100_000,
-    "a long number": f'{{"schema": {"9" * 6000}}}',
-    "a number that is none": '{"schema": NaN}',
-    "half a character": '{"schema": "\\ud800"}',
-}
-
-
-@pytest.mark.parametrize("text", NO_RECORDS.values(), ids=NO_RECORDS)
-def test_what_is_no_json_is_a_broken_record(project: Project, text: str) -> None:
-    file = records.write(project, a_record())
-    file.write_text(text, encoding="latin-1")
-    with pytest.raises(BrokenRecordError):
-        records.read(project, file)
-    assert file.read_text(encoding="latin-1") == text
-
-
-def test_a_missing_field_is_named(project: Project) -> None:
-    record = a_record()
-    file = records.write(project, record)
-    del record["checks"]
-    file.write_text(json.dumps(record))
-    with pytest.raises(BrokenRecordError, match="missing: 'checks'"):
-        records.read(project, file)
-
-
-<<<<<<< HEAD
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_what_cannot_be_written_leaves_what_was_there(
     project: Project, monkeypatch: pytest.MonkeyPatch

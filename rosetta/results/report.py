@@ -11,7 +11,7 @@ from typing import Any
 from rosetta import registry
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
-from rosetta.results import columns, keys, plots, records
+from rosetta.results import columns, keys, plots, records, titles
 from rosetta.results.groups import Group
 from rosetta.results.records import BrokenRecordError, Record
 
@@ -54,6 +54,7 @@ def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
     if not project.results_md.is_file() or project.results_md.read_text(encoding="utf-8") != text:
         records.write_text(project, project.results_md, text)
         changed = True
+    changed |= titles.update(project, report.cells.values(), report.records)
     return changed | _update_readme(project, report.glance()), broken
 
 

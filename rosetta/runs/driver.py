@@ -63,7 +63,9 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             try:
                 self.km = self.create_kernel_manager()
                 # Holds the key to the kernel: among the job files, which go, not in /tmp.
-                self.km.connection_file = str(Path.cwd() / f"connection-{uuid.uuid4().hex}.json")
+                folder = Path(os.environ["JUPYTER_RUNTIME_DIR"])
+                folder.mkdir(parents=True, exist_ok=True)
+                self.km.connection_file = str(folder / f"connection-{uuid.uuid4().hex}.json")
                 self.start_new_kernel()
                 self.popen = getattr(self.km.provisioner, "process", None)
                 self.start_new_kernel_client()
