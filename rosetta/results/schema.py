@@ -116,6 +116,7 @@ class Record(TypedDict):
     inference_flops_per_example: NotRequired[Amount | None]
     epochs: NotRequired[list[dict[Key, Number | None]]]
     check_losses: NotRequired[Losses | None]
+    trained_weights_sha256: NotRequired[str | None]
     notes: NotRequired[Notes | None]
     losses: Losses
 
