@@ -18,7 +18,8 @@ EMITTED = ("versions", "checks", "metrics", "losses", "dialect", "unit")
 # What else of the schema is for the notebook to say; of the rest the runner knows.
 FROM_NOTEBOOK = {
     *EMITTED, "data", "weights", "dialect_losses", "seed", "threads", "batch_size", "epochs",
-    "flops_per_example", "inference_flops_per_example", "check_losses", "notes", "trained_weights_sha256",
+    "flops_per_example", "inference_flops_per_example", "check_losses", "notes",
+    "trained_weights_sha256",
 }  # fmt: skip
 LARGEST = 4_000_000  # characters of a record
 
