@@ -49,6 +49,12 @@ def test_the_name_is_the_same_each_time_and_another_on_another_machine() -> None
     assert machine._name({**here, "memory_bytes": 1}) == here["name"]
 
 
+def test_processors_of_one_name_with_other_vector_instructions_are_other_machines() -> None:
+    here = {**machine.describe("cpu"), "vectors": "avx2"}
+    other = machine._name({**here, "vectors": "avx512f"})
+    assert other != machine._name(here) and "-avx512f-" in other
+
+
 @pytest.mark.parametrize(
     ("processor", "slug"),
     [
@@ -59,7 +65,7 @@ def test_the_name_is_the_same_each_time_and_another_on_another_machine() -> None
     ],
 )
 def test_the_name_is_made_of_telling_words(processor: str, slug: str) -> None:
-    described = {**machine.describe("cpu"), "processor": processor, "cores": 8}
+    described = {**machine.describe("cpu"), "processor": processor, "vectors": None, "cores": 8}
     assert machine._name(described).startswith(f"{slug}-8c-")
 
 

@@ -29,6 +29,7 @@ Losses = Annotated[list[Number | None], Meta(max_length=1_000_000)]
 class Machine(TypedDict):
     name: Name
     processor: Text
+    vectors: NotRequired[Text | None]
     cores: Count
     threads: Count
     memory_bytes: Count

@@ -27,7 +27,9 @@ MATMUL_REPEATS = 4
 MATMUL_LASTS_SECONDS = 240
 # Below this part of the rate that a machine has shown before, something else is using its cores.
 BUSY = 0.8
-FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system")
+FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system", "vectors")
+# Rented machines of one processor name differ in these by a factor of three; the widest comes first.
+VECTORS = ("avx512f", "avx2", "avx", "sve", "asimd")
 # Words of a processor's or accelerator's name that tell no two of them apart.
 EMPTY_WORDS = {"r", "tm", "c", "cpu", "gpu", "processor", "core", "cores", "with", "the", "nvidia"}
 
@@ -71,6 +73,7 @@ def describe(device: str) -> dict[str, Any]:
     gpu = (accelerator() if device == "gpu" else None) or {}
     machine = {
         "processor": _processor(),
+        "vectors": next((name for name in VECTORS if processor.has(name)), None),
         "cores": processor.cores(),
         "threads": processor.threads(),
         "memory_bytes": _memory_bytes(),
@@ -183,7 +186,8 @@ def _system() -> str:
 def _name(machine: dict[str, Any]) -> str:
     """Return a slug fit for a folder: processor, cores, accelerator, and what tells twins apart."""
     processor, accelerator = (_words(machine[key] or "")[:3] for key in FINGERPRINT[:2])
-    parts = [*processor, f"{machine['cores']}c", *accelerator]
+    vectors = [machine["vectors"]] if machine["vectors"] else []
+    parts = [*processor, *vectors, f"{machine['cores']}c", *accelerator]
     fingerprint = json.dumps([machine[key] for key in FINGERPRINT])
     return "-".join([*parts, hashlib.sha256(fingerprint.encode()).hexdigest()[:6]])
 
