@@ -28,7 +28,7 @@ MATMUL_LASTS_SECONDS = 240
 # Below this part of the rate that a machine has shown before, something else is using its cores.
 BUSY = 0.8
 FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system", "vectors")
-# Rented machines of one processor name differ in these by a factor of three; the widest comes first.
+# Rented machines of one processor name may differ in these, and threefold in speed; widest first.
 VECTORS = ("avx512f", "avx2", "avx", "sve", "asimd")
 # Words of a processor's or accelerator's name that tell no two of them apart.
 EMPTY_WORDS = {"r", "tm", "c", "cpu", "gpu", "processor", "core", "cores", "with", "the", "nvidia"}
