@@ -17,9 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".venv"
 STATE = ROOT / ".rosetta"
 LOCK = ROOT / "rosetta" / "requirements.lock"
+
+
+def _home() -> Path:
+    """Return the folder of the runner's environment; checkouts on a cluster's host share theirs."""
+    if "ROSETTA_WORK" not in os.environ:
+        return ROOT / ".venv"
+    name = f"runner-{_fingerprint()[:12]}-python{sys.version_info[0]}.{sys.version_info[1]}"
+    return Path(os.environ["ROSETTA_WORK"], "environments", name)
+
+
+def _fingerprint() -> str:
+    """Return what .venv was made from: its versions, which change with the requirements."""
+    import hashlib
+
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+
+
+HOME = _home()
 STAMP = HOME / "rosetta-stamp"
 # The Python that the user started, for --here, which is not that of .venv.
 STARTED = "ROSETTA_STARTED"
@@ -49,7 +66,7 @@ def _enter() -> None:
 
 
 def has(what: str) -> bool:
-    """Say whether this Python has the "dependencies" or the "test" tools of pyproject.toml."""
+    """Say whether this Python has the "dependencies", or an extra, of pyproject.toml."""
     import shutil
     from importlib.metadata import PackageNotFoundError, version
 
@@ -66,7 +83,7 @@ def has(what: str) -> bool:
 
 
 def requirements(what: str) -> list[str]:
-    """Return the "dependencies" or the "test" requirements of pyproject.toml."""
+    """Return the "dependencies", or the requirements of an extra, of pyproject.toml."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -75,7 +92,7 @@ def requirements(what: str) -> list[str]:
 
 
 def add(what: str, words: str) -> None:
-    """Install the "test" tools or the "lab" beside the runner's packages where they are missing."""
+    """Install an extra of pyproject.toml beside the runner's packages where it is missing."""
     if has(what):
         return
     if Path(sys.prefix) != HOME:
@@ -154,8 +171,9 @@ def _alone() -> Iterator[None]:
         return
     import fcntl
 
-    STATE.mkdir(exist_ok=True)
-    with (STATE / "bootstrap.lock").open("w") as stream:
+    lock = (STATE if HOME.parent == ROOT else HOME.parent) / "bootstrap.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -174,13 +192,6 @@ def _is_ready() -> bool:
         return STAMP.read_text(encoding="utf-8") == _fingerprint() and _python().exists()
     except OSError:
         return False
-
-
-def _fingerprint() -> str:
-    """Return what .venv was made from: its versions, which change with the requirements."""
-    import hashlib
-
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
 
 
 def _python() -> Path:

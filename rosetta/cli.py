@@ -74,7 +74,7 @@ class Run(click.Command):
 # The groups of the options of `run`, in the order of the help.
 OPTION_GROUPS = {
     "What to run": ("tasks", "frameworks", "profile", "device", "seed"),
-    "How to run it": ("force", "repeats", "timeout", "save_outputs"),
+    "How to run it": ("force", "repeats", "timeout", "scheduler", "save_outputs"),
     "Data and interpreters": ("mirror", "here", "python"),
 }
 
@@ -158,6 +158,12 @@ mirror_option = click.option(
 )  # fmt: skip
 
 
+scheduler_option = click.option(
+    "--scheduler", metavar="ADDRESS",
+    help="Run on the workers of this Dask cluster (see docs/cluster.md).",
+)  # fmt: skip
+
+
 @commands.command(cls=Run)
 @task_option
 @framework_option
@@ -176,6 +182,7 @@ mirror_option = click.option(
     "--timeout", type=float, metavar="SECONDS", callback=_within(1, 1e7),
     help="End a notebook after this time. Default: what its profile allows.",
 )  # fmt: skip
+@scheduler_option
 @click.option("--save-outputs", is_flag=True, help="Write the outputs into notebooks/ as well.")
 @mirror_option
 @click.option(
@@ -184,9 +191,32 @@ mirror_option = click.option(
 @click.option("--python", metavar="PATH", help="Like --here, with another Python.")
 def run(here: bool, python: str | None, **chosen: Any) -> int:
     """Run what has changed, then write results.md (the default)."""
-    from rosetta.runs import runner
+    scheduler = chosen["scheduler"]
+    asked = _interpreter_of_workers(here, python) if scheduler else _interpreter(here, python)
+    return int(_runs(scheduler).run(Project.here(), Options(python=asked, **chosen)))
 
-    return runner.run(Project.here(), Options(python=_interpreter(here, python), **chosen))
+
+def _runs(scheduler: str | None) -> Any:
+    """Return the module that runs the matrix: here, or on a cluster."""
+    if scheduler is None:
+        from rosetta.runs import runner
+
+        return runner
+    from rosetta.bootstrap import add
+
+    add("cluster", "Dask")
+    from rosetta.runs import cluster
+
+    return cluster
+
+
+def _interpreter_of_workers(here: bool, python: str | None) -> Path | None:
+    """Return the path of an interpreter on the workers, which only they can look at."""
+    if here:
+        raise UserError("--here is not for a cluster: name the workers' Python with --python PATH")
+    if python and not Path(python).is_absolute():
+        raise UserError("--python: with --scheduler, give its whole path on the workers")
+    return Path(python) if python else None
 
 
 def _interpreter(here: bool, python: str | None) -> Path | None:
@@ -208,11 +238,10 @@ def _interpreter(here: bool, python: str | None) -> Path | None:
 @framework_option
 @profile_option
 @device_option
+@scheduler_option
 def list_(**chosen: Any) -> None:
     """Show the matrix with the state of each cell."""
-    from rosetta.runs import runner
-
-    runner.show_cells(Project.here(), Options(**chosen))
+    _runs(chosen["scheduler"]).show_cells(Project.here(), Options(**chosen))
 
 
 @commands.command()
@@ -242,6 +271,15 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
         else:
             _say(f"{row.name}: {project.relative(outcome)}")
     return int(any(isinstance(outcome, Unavailable) for outcome in built.values()))
+
+
+@commands.command(hidden=True)
+@click.argument("folder")
+def answer(folder: str) -> None:
+    """Answer the question in a folder, on a worker of a cluster."""
+    from rosetta.runs import remote
+
+    remote.answer(Project.here(), Path(folder))
 
 
 @commands.command()
@@ -311,6 +349,7 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
     from rosetta.runs.watch import watched
 
     add("test", "the test tools")
+    add("cluster", "Dask")  # whose runs are tested, too
     # The fast tests side by side, each file as a whole; the notebooks one by one, as in a run.
     side_by_side = ["-n", "auto", "--dist", "loadfile"]
     # A selection of the user's may leave one of the two without tests, which pytest calls 5.
@@ -319,8 +358,8 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
-        ["pytest", "-m", "not notebooks", *side_by_side, *arguments],
-        *([] if fast else [["pytest", "-m", "notebooks", *arguments]]),
+        ["pytest", "-m", "not notebooks and not slow", *side_by_side, *arguments],
+        *([] if fast else [["pytest", "-m", "notebooks or slow", *arguments]]),
     )
     failed = []
     with watched(Project.here()):

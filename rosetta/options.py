@@ -24,3 +24,4 @@ class Options:
     seed: int = 0
     python: Path | None = None  # --here, --python: this interpreter for every row
     save_outputs: bool = False
+    scheduler: str | None = None  # address or scheduler file of a Dask cluster

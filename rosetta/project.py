@@ -41,9 +41,16 @@ class Project:
         return self.root / "common"
 
     @property
+    def shared(self) -> Path | None:
+        """Where the checkouts on a cluster's host keep what they share: $ROSETTA_WORK."""
+        folder = os.environ.get("ROSETTA_WORK")
+        return Path(folder).resolve() if folder else None
+
+    @property
     def data(self) -> Path:
         """Where the data sets are: $ROSETTA_DATA, or data/."""
-        return Path(os.environ.get("ROSETTA_DATA") or self.root / "data").resolve()
+        own = (self.shared or self.root) / "data"
+        return Path(os.environ.get("ROSETTA_DATA") or own).resolve()
 
     @property
     def results(self) -> Path:
@@ -56,12 +63,17 @@ class Project:
     @property
     def environments(self) -> Path:
         """The Pythons that the kernels run in."""
-        return self.root / ".envs"
+        return self.shared / "environments" if self.shared else self.root / ".envs"
 
     @property
     def state(self) -> Path:
-        """The lock file, logs and job files of the runner."""
-        return self.root / ".rosetta"
+        """The lock file, logs and job files of the runner: $ROSETTA_STATE, or .rosetta/."""
+        return Path(os.environ.get("ROSETTA_STATE") or self.root / ".rosetta").resolve()
+
+    @property
+    def locks(self) -> Path:
+        """The locks of what one process at a time may make or use: environments, data, devices."""
+        return self.shared / "locks" if self.shared else self.state
 
     def relative(self, path: str | Path) -> str:
         """Return a path fit to publish: relative to the repository or to the home folder (~)."""

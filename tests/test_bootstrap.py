@@ -171,14 +171,16 @@ def names(requirements: list[str]) -> set[str]:
 
 def test_the_lock_covers_all_that_is_required() -> None:
     locked = (ROOT / "rosetta" / "requirements.lock").read_text(encoding="utf-8")
-    required = names(bootstrap.requirements("dependencies") + bootstrap.requirements("test"))
+    wanted = ("dependencies", "test", "cluster")
+    required = names([each for what in wanted for each in bootstrap.requirements(what)])
     assert required <= names(locked.splitlines())
     assert "://" not in locked and not re.search(r" @ |\+", locked)
 
 
 def test_conda_gets_the_same_requirements() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = {*project["dependencies"], *project["optional-dependencies"]["test"]}
+    extras = project["optional-dependencies"]
+    wanted = {*project["dependencies"], *extras["test"], *extras["cluster"]}
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     conda = {each.replace(" ", "") for each in re.findall(r"^ +- (.+)$", text, re.MULTILINE)}
     renamed = {each.replace("-base", "").replace("-core", "") for each in conda}

@@ -304,7 +304,10 @@ def test_lock_writes_each_environment_once(
 
 @pytest.mark.parametrize(
     ("fast", "marks"),
-    [([], ["not notebooks", "notebooks"]), (["--fast"], ["not notebooks"])],
+    [
+        ([], ["not notebooks and not slow", "notebooks or slow"]),
+        (["--fast"], ["not notebooks and not slow"]),
+    ],
 )
 def test_test_runs_every_check_even_if_one_fails(
     fast: list[str],
@@ -332,7 +335,7 @@ def test_no_test_is_a_failure_unless_the_user_has_chosen(
     arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 5 if "notebooks" in command else 0)
+        return subprocess.CompletedProcess(command, 5 if "notebooks or slow" in command else 0)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(bootstrap, "add", lambda what, words: None)
@@ -350,7 +353,7 @@ def test_help_shows_examples_commands_and_the_options_of_run(
     for command in ("run", "list", "env", "data", "lock", "test", "report"):
         assert f"\n  {command} " in text
     parameters = [each.opts[0] for each in cli.run.params]
-    assert len(parameters) == 12 and all(f"\n  {option} " in text for option in parameters)
+    assert len(parameters) == 13 and all(f"\n  {option} " in text for option in parameters)
     assert text.index("Examples:") < text.index("Commands:") < text.index("What to run:")
     assert max(map(len, text.splitlines())) <= 100
 

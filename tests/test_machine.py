@@ -82,6 +82,17 @@ def test_a_gpu_is_found_and_makes_another_machine(
     assert found["name"] != machine.describe("cpu")["name"]
 
 
+def test_of_several_gpus_the_first_visible_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = '#!/bin/sh\ncase "$*" in *--id=GPU-b*) echo NVIDIA L4, 570.1, 23034;; '
+    with_nvidia_smi(tmp_path, monkeypatch, script + "*) echo NVIDIA H200, 570.1, 143771;; esac\n")
+    assert machine.describe("gpu")["accelerator"] == "NVIDIA H200"
+    machine.accelerator.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b,GPU-a")
+    assert machine.describe("gpu")["accelerator"] == "NVIDIA L4"
+
+
 def test_no_gpu_is_an_error_only_where_one_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

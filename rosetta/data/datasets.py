@@ -287,7 +287,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _failures(project: Project) -> Path:
-    return project.state / "unreachable.json"
+    return project.locks / "unreachable.json"
 
 
 def _failed(project: Project, name: str) -> str | None:

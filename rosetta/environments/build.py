@@ -33,9 +33,15 @@ WORKERS = 3  # builds side by side: they wait for the network most of the time
 
 
 def folder(project: Project, framework: Framework, device: str) -> Path:
-    """Return the folder of a row's environment; rows that share one have the same."""
-    suffix = "-gpu" if device == "gpu" else ""
-    return project.environments / (framework.environment + suffix)
+    """Return the folder of a row's environment; rows that share one have the same.
+
+    Among checkouts that share their environments, it is named after what it is made of as well.
+    """
+    name = framework.environment + ("-gpu" if device == "gpu" else "")
+    if project.shared:
+        stamp = json.dumps(_stamp(project, framework, device))
+        name += f"-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+    return project.environments / name
 
 
 def interpreter(environment: Path) -> Path:
@@ -68,7 +74,8 @@ def ensure(project: Project, framework: Framework, device: str, log: Log) -> Pat
         raise Unavailable(f"{framework.title} has no build for a GPU here: use --device cpu")
     if not is_ready(project, framework, device):
         (project.state / "logs").mkdir(parents=True, exist_ok=True)
-        with _held(FileLock(project.state / f"env-{environment.name}.lock")):
+        project.locks.mkdir(parents=True, exist_ok=True)
+        with _held(FileLock(project.locks / f"env-{environment.name}.lock")):
             if not is_ready(project, framework, device):
                 _build(project, framework, device, log)
     return interpreter(environment)
@@ -148,9 +155,10 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
     _run(project, [uv.executable(), "venv", "--python", str(python), str(environment)], output)
     _install(project, framework, device, output, log)
     packages = _packages_folder(environment)
-    # Relative, which Python allows: it stays right when the repository is moved.
-    line = os.path.relpath(project.root, packages)
-    (packages / "rosetta.pth").write_text(line + "\n", encoding="utf-8")
+    if not project.shared:  # a shared one is told by PYTHONPATH whose common/ it is to import
+        # Relative, which Python allows: it stays right when the repository is moved.
+        line = os.path.relpath(project.root, packages)
+        (packages / "rosetta.pth").write_text(line + "\n", encoding="utf-8")
     if not _uv_compiles(framework):
         _compile(environment, packages)
     if framework.build:

@@ -86,22 +86,30 @@ class Python:
         return replace(self, libraries=_ask(self.interpreter, LIBRARIES))
 
 
+@dataclass(frozen=True)
 class Here:
-    """The user's own interpreter, asked once what it holds for these rows. Raises UserError."""
+    """The user's own interpreter, and what was found in it for some rows."""
 
-    def __init__(
-        self, project: Project, interpreter: Path, frameworks: Iterable[Framework], device: str
-    ) -> None:
-        self.project, self.interpreter, self.device = project, interpreter, device
+    project: Project
+    interpreter: Path
+    device: str
+    found: Mapping[str, Any]
+
+    @classmethod
+    def ask(
+        cls, project: Project, interpreter: Path, frameworks: Iterable[Framework], device: str
+    ) -> Here:
+        """Ask an interpreter once what it holds for these rows. Raises UserError."""
         frameworks = list(frameworks)
         modules = {module for framework in frameworks for module in framework.modules}
         names = {name for framework in frameworks for name in package_names(framework, device)}
-        self.found = _probe(interpreter, ["ipykernel", *sorted(modules)], sorted(names))
-        if "ipykernel" not in self.found["modules"]:
+        found = _probe(interpreter, ["ipykernel", *sorted(modules)], sorted(names))
+        if "ipykernel" not in found["modules"]:
             name = project.relative(interpreter)
             raise UserError(
                 f"{name} has no ipykernel, which runs notebooks: '{name} -m pip install ipykernel'"
             )
+        return cls(project, interpreter, device, found)
 
     def python(self, framework: Framework) -> Python:
         """Return this interpreter as a row's. Raises Unavailable where a module is missing."""

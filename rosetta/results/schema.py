@@ -100,6 +100,7 @@ class Record(TypedDict):
     machine: Machine
     environment: Environment
     repeats: NotRequired[Annotated[int, Meta(ge=1, le=1_000_000)]]
+    workers: NotRequired[Count]  # of a cluster, which have shared the repeats
     run: NotRequired[Seconds]
     last_try: NotRequired[LastTry]
     # What the notebook says.

@@ -141,9 +141,9 @@ def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str
     own = variables.resolve(job.variables, already=os.environ)
     found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
     found["ROSETTA_FILES"] = str(folder / FILES)
-    if job.here:
-        # The environments know the repository by a .pth file; the user's Python must be told.
-        inherited = os.environ.get("PYTHONPATH")
+    if job.here or project.shared:
+        # Other environments know the repository by a .pth file.
+        inherited = os.environ.get("PYTHONPATH") if job.here else None
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.root), inherited]))
     # Jupyter takes ${NAME} in a kernelspec for a variable.
     return {name: value.replace("$", "$$") for name, value in found.items()}

@@ -115,7 +115,10 @@ class MatrixProduct:
 
     def measure(self, before: float | None) -> str | None:
         """Measure it; return a warning where it is far below `before`, an earlier run's rate."""
-        found = matmul_gflops()
+        return self.note(matmul_gflops(), before)
+
+    def note(self, found: float, before: float | None) -> str | None:
+        """Take down what was measured just now; return what `measure` does."""
         self.best = max(found, self.best or 0.0)
         self.measured_at = time.monotonic()
         known = max(self.best, before or 0.0)
@@ -129,12 +132,14 @@ class MatrixProduct:
 
 @cache
 def accelerator() -> dict[str, Any] | None:
-    """Return the first GPU that nvidia-smi lists (name, memory, driver, CUDA), or None."""
+    """Return the first GPU that this process may use (name, memory, driver, CUDA), or None."""
     program = shutil.which("nvidia-smi")
-    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if program is None or visible in ("", "-1"):
         return None
-    query = "--query-gpu=name,driver_version,memory.total"
-    lines = _output(program, query, "--format=csv,noheader,nounits").strip().splitlines()
+    query = ["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
+    first = [f"--id={visible.split(',')[0]}"] if visible else []
+    lines = (_output(program, *query, *first) or _output(program, *query)).strip().splitlines()
     if not lines or lines[0].count(",") < 2:
         return None
     name, driver, mebibytes = (part.strip() for part in lines[0].rsplit(",", 2))

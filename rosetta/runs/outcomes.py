@@ -63,20 +63,19 @@ def _unreadable(record: Record) -> str | None:
     return None
 
 
-def keep_weights(file: Path, record: Record, outcomes: Sequence[Outcome]) -> None:
-    """Put the trained weights of a run that is ok beside its record as `file`, those of a last one.
+def keep_weights(file: Path, record: Record, saved: Path | None) -> None:
+    """Put the trained weights of a run that is ok beside its record as `file`.
 
     Whole or not at all. A run that failed leaves what is there, one that saved none removes it.
     """
-    saved = [outcome.weights for outcome in outcomes]
-    if record["status"] == "ok" and saved[-1]:
+    if record["status"] == "ok" and saved:
         file.parent.mkdir(parents=True, exist_ok=True)
         with files.whole(file) as temporary:
-            shutil.move(saved[-1], temporary)
+            shutil.move(saved, temporary)
     elif record["status"] == "ok":
         file.unlink(missing_ok=True)
-    for each in filter(None, saved):
-        each.unlink(missing_ok=True)
+    if saved:
+        saved.unlink(missing_ok=True)
 
 
 def _numbers(value: Any) -> Any:
@@ -103,21 +102,26 @@ def _defect(record: Record, emitted: Mapping[str, Any]) -> str | None:
     return proof.defect(record["task"], emitted["checks"])
 
 
-def summarise_repeats(record: Record, outcomes: Sequence[Outcome]) -> None:
-    """Make metrics the medians over all repeats, with their spread; each check its worst."""
-    record["repeats"] = len(outcomes)
-    emitted = [outcome.emitted for outcome in outcomes if outcome.emitted]
-    if len(emitted) < 2:
-        return
-    record["spread"] = {}
+def summarise_repeats(done: Sequence[Record]) -> Record:
+    """Return the last of several records with the medians of all metrics, and their spread.
+
+    Of each check it holds the worst.
+    """
+    record = {**done[-1], "repeats": len(done)}
+    if len(done) < 2:
+        return record
+    record["metrics"], record["spread"] = dict(record["metrics"]), {}
     for name, value in record["metrics"].items():
-        values = [each["metrics"].get(name) for each in emitted]
+        values = [each["metrics"].get(name) for each in done]
         numbers = [each for each in values if isinstance(each, int | float)]
         if isinstance(value, int | float) and len(numbers) == len(values):
             record["metrics"][name] = statistics.median(numbers)
             record["spread"][name] = [min(numbers), max(numbers)]
-    for name in record["checks"]:
-        record["checks"][name] = max(
-            (each["checks"][name] for each in emitted if name in each["checks"]),
+    record["checks"] = {
+        name: max(
+            (each["checks"][name] for each in done if name in each["checks"]),
             key=lambda check: float(check["error"]),
         )
+        for name in record["checks"]
+    }
+    return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,23 @@ def select(project: Project, options: Options) -> list[Cell]:
 def make_setting(project: Project, options: Options, frameworks: Sequence[Framework]) -> Setting:
     """Return the setting that the options and this machine make."""
     device = machine.choose_device(options.device)
+    python = options.python
+    asked = here.Here.ask(project, python, frameworks, device) if python else None
+    return setting_on(options, device, machine.describe(device), asked)
+
+
+def setting_on(
+    options: Options, device: str, machine: Mapping[str, Any], asked: here.Here | None
+) -> Setting:
+    """Return the setting that the options make on a device of a machine."""
     profile = options.profile or ("full" if device == "gpu" else "quick")
-    asked = here.Here(project, options.python, frameworks, device) if options.python else None
     return Setting(
         device=device,
         profile=profile,
         seed=options.seed,
         timeout=options.timeout or TIMEOUTS[profile],
         repeats=options.repeats,
-        machine=machine.describe(device),
+        machine=dict(machine),
         here=asked,
     )
 
@@ -95,12 +103,14 @@ class Look:
         self.keys = keys.Keys(project)
 
     def states(self, cells: Sequence[Cell]) -> list[State]:
-        tasks = dict.fromkeys(cell.task for cell in cells)
-        data = {task: self._data(task) for task in tasks}
+        data = self.data(cell.task for cell in cells)
         return [self.state(cell, data[cell.task]) for cell in cells]
 
+    def data(self, tasks: Iterable[str]) -> dict[str, Mapping[str, Any] | None]:
+        """Return what tasks have for data; None where that is only known once they are fetched."""
+        return {task: self._data(task) for task in dict.fromkeys(tasks)}
+
     def _data(self, task: str) -> Mapping[str, Any] | None:
-        """Return what a task has for data; None where that is only known once they are fetched."""
         if datasets.plan(self.project, [task]):
             return None
         return datasets.ensure(self.project, [task], None, log=lambda text: None)[task]

@@ -1,4 +1,4 @@
-"""Nothing that a command starts outlives it: python -m rosetta.runs.watch MARK ROOT.
+"""Nothing that a command starts outlives it: python -m rosetta.runs.watch MARK [ROOT].
 
 What a command starts is marked. A second process waits for the command to end and then ends all
 that is marked, so that nothing goes on even when the command is killed and cannot do it itself.
@@ -25,11 +25,14 @@ POLL_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def watched(project: Project) -> Iterator[None]:
-    """Mark what this process starts, and let none of it outlive the block or this process."""
+def watched(project: Project, clear: bool = True) -> Iterator[None]:
+    """Mark what this process starts, and let none of it outlive the block or this process.
+
+    Where this process is killed, its files are removed too, unless another one does it (`clear`).
+    """
     mark = processes.mark(project)
     before = os.environ.get(processes.VARIABLE)
-    watchdog = _start(project, mark)
+    watchdog = _start([mark, str(project.root)] if clear else [mark])
     os.environ[processes.VARIABLE] = mark
     try:
         yield
@@ -54,13 +57,13 @@ def clear(project: Project) -> None:
     shutil.rmtree(project.state / "jobs", ignore_errors=True)
 
 
-def _start(project: Project, mark: str) -> subprocess.Popen[bytes]:
+def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     # Without a mark, and in a session of its own: what ends the command does not end it.
     kept = {name: value for name, value in os.environ.items() if name != processes.VARIABLE}
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, mark, str(project.root)],
+        [sys.executable, "-m", __name__, *arguments],
         env={**kept, "PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=project.root,
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -69,12 +72,13 @@ def _start(project: Project, mark: str) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    mark, project = sys.argv[1], Project(Path(sys.argv[2]))
+    mark, roots = sys.argv[1], sys.argv[2:]
     while processes.runner_lives(mark):
         time.sleep(POLL_SECONDS)
     processes.kill_marked(mark)
-    with contextlib.suppress(OSError, Timeout), lock(project):  # a new run clears by itself
-        clear(project)
+    for project in map(Project, map(Path, roots)):
+        with contextlib.suppress(OSError, Timeout), lock(project):  # a new run clears by itself
+            clear(project)
 
 
 if __name__ == "__main__":
