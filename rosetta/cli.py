@@ -251,11 +251,13 @@ def lab(names: tuple[str, ...], device: str, no_browser: bool) -> int:
     from rosetta.bootstrap import add
     from rosetta.environments import build, kernels
     from rosetta.runs.machine import choose_device
+    from rosetta.runs.watch import watched
 
     project, device = Project.here(), choose_device(device)
     rows = _rows(names or ("all",))
     if names:
-        built = build.ensure_many(project, rows, device, _say)
+        with watched(project):
+            built = build.ensure_many(project, rows, device, _say)
         for row in rows:
             if isinstance(built[row.name], Unavailable):
                 raise UserError(f"{row.name}: {built[row.name]}")
@@ -264,7 +266,8 @@ def lab(names: tuple[str, ...], device: str, no_browser: bool) -> int:
         raise UserError("no environment is built yet: name rows, as in 'lab pytorch'")
     add("lab", "JupyterLab")
     _say(f"Kernels: {', '.join(row.name for row in rows)}")
-    return kernels.lab(project, rows, device, ["--no-browser"] if no_browser else [])
+    with watched(project):
+        return kernels.lab(project, rows, device, ["--no-browser"] if no_browser else [])
 
 
 @commands.command()
