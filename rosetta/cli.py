@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,19 +13,12 @@ from typing import Any
 import click
 
 from rosetta import signals
-from rosetta.errors import Unavailable, UserError
+from rosetta.errors import MACHINE_ERRORS, Unavailable, UserError
 from rosetta.options import DEVICES, PROFILES, Options
 from rosetta.project import Project
 from rosetta.registry import TASKS, Framework, load, select, unknown
 
-# What stands in the way on the side of the machine, and in which words.
-MACHINE_ERRORS = {
-    errno.ENOSPC: "the disk is full: make room and run again",
-    errno.EDQUOT: "the disk quota is used up: make room and run again",
-    errno.EACCES: "no permission: make it writable for you, or work on a copy of your own",
-    errno.EPERM: "no permission: make it writable for you, or work on a copy of your own",
-    errno.EROFS: "this is a read-only disk: work on a copy elsewhere",
-}
+NAME_LENGTH = 200
 
 EXAMPLES = """\
   python run_all.py                            all tasks in all frameworks, then results.md
@@ -228,8 +222,9 @@ def _interpreter(here: bool, python: str | None) -> Path | None:
         return Path(os.environ.get(STARTED, sys.executable))
     if python is None:
         return None
-    if not Path(python).is_file():
-        raise UserError(f"--python: there is no file '{python}': give the path of an interpreter")
+    if not os.path.isfile(python):  # noqa: PTH113, for which no path is too long
+        shown = _shown(python)
+        raise UserError(f"--python: there is no file '{shown}': give the path of an interpreter")
     return Path(python).absolute()
 
 
@@ -294,11 +289,13 @@ def lab(names: tuple[str, ...], device: str, no_browser: bool) -> int:
     from rosetta.bootstrap import add
     from rosetta.environments import build, kernels
     from rosetta.runs.machine import choose_device
+    from rosetta.runs.watch import watched
 
     project, device = Project.here(), choose_device(device)
     rows = _rows(names or ("all",))
     if names:
-        built = build.ensure_many(project, rows, device, _say)
+        with watched(project):
+            built = build.ensure_many(project, rows, device, _say)
         for row in rows:
             if isinstance(built[row.name], Unavailable):
                 raise UserError(f"{row.name}: {built[row.name]}")
@@ -307,7 +304,8 @@ def lab(names: tuple[str, ...], device: str, no_browser: bool) -> int:
         raise UserError("no environment is built yet: name rows, as in 'lab pytorch'")
     add("lab", "JupyterLab")
     _say(f"Kernels: {', '.join(row.name for row in rows)}")
-    return kernels.lab(project, rows, device, ["--no-browser"] if no_browser else [])
+    with watched(project):
+        return kernels.lab(project, rows, device, ["--no-browser"] if no_browser else [])
 
 
 @commands.command()
@@ -409,8 +407,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
+    _make_output_safe()
     project = Project.here()
     try:
+        project.check()
         code = commands.main(arguments, prog_name="python run_all.py", standalone_mode=False)
         return int(code or 0)
     except click.UsageError as error:
@@ -424,13 +424,30 @@ def _main(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
-            raise
-        where = f"{project.relative(error.filename)}: " if error.filename else ""
-        return _complain(where + MACHINE_ERRORS[error.errno])
+        where = f"{project.relative(_shown(error.filename))}: " if error.filename else ""
+        words = MACHINE_ERRORS.get(error.errno or 0, (error.strerror or str(error)).lower())
+        return _complain(where + words)
+    except MemoryError:
+        return _complain(MACHINE_ERRORS[errno.ENOMEM])
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _make_output_safe() -> None:
+    """Write what no encoding has a word for (names of files may be any bytes) in escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _shown(name: str | bytes | int) -> str:
+    """Return the name of a file in an error message, no longer than anybody reads."""
+    text = os.fsdecode(name) if isinstance(name, str | bytes) else f"file {name}"
+    return text if len(text) <= NAME_LENGTH else f"{text[:NAME_LENGTH]}..."
 
 
 def _complain(message: str) -> int:

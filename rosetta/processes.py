@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -23,6 +25,17 @@ DEATH_SECONDS = 10.0
 def mark(project: Project) -> str:
     """Return the mark of what this process starts."""
     return f"{_repository(project)}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of this repository in this Python.
+
+    Not by PYTHONPATH, which cannot name a folder with a ":" in its name.
+    """
+    code = "import runpy, sys; sys.path[0] = sys.argv.pop(1); name = sys.argv.pop(1); "
+    code += "runpy.run_module(name, run_name='__main__', alter_sys=True)"
+    root = str(Path(__file__).parents[1])
+    return [sys.executable, "-c", code, root, module, *arguments]
 
 
 def kill_orphans(project: Project) -> int:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rosetta.errors import UserError
+
 
 def home() -> Path | None:
     """Return the user's home folder; None for a user without one, or whose home is all the disk."""
@@ -74,6 +76,15 @@ class Project:
     def locks(self) -> Path:
         """The locks of what one process at a time may make or use: environments, data, devices."""
         return self.shared / "locks" if self.shared else self.state
+
+    def check(self) -> None:
+        """Raise UserError where a file stands in the place of one of the folders."""
+        for folder in (
+            *(self.frameworks, self.notebooks, self.common, self.results),
+            *(self.environments, self.state, self.data),
+        ):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"{self.relative(folder)} is a file: a folder must be there")
 
     def relative(self, path: str | Path) -> str:
         """Return a path fit to publish: relative to the repository or to the home folder (~)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,11 @@ KEYS: dict[str, type] = {
     "familiar": int,
 }
 KINDS = {"str": "a string", "int": "a whole number", "list": "a list of strings", "dict": "a table"}
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # of a row and of a notebook: no path
+# A package with extras and versions: no option of the installer, no file, no address.
+REQUIREMENT = r"[A-Za-z0-9][\w.-]*(\[[\w., -]+\])? *([<>=!~][\w.*+!<>=~, -]*)?(;[^@\n\r]*)?"
 PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabytes": dict}
+GIGABYTES = ("packages.gigabytes.cpu", "packages.gigabytes.gpu")
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
 # An environment variable of a row: its value, or {"value", "processor"} for processors of a kind.
@@ -89,7 +94,10 @@ def cells(
         for framework in frameworks
         if framework.notebook
     ]
-    return [cell for cell in found if cell.notebook.is_file()]
+    there = [cell for cell in found if cell.notebook.is_file()]
+    for cell in there:
+        _check_inside(project.notebooks, cell.notebook, project.relative(cell.notebook))
+    return there
 
 
 def select(names: Iterable[str], known: Iterable[str], what: str) -> list[str]:
@@ -115,16 +123,35 @@ def unknown(name: str, known: Iterable[str], what: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not re.fullmatch(NAME, path.stem):
+        raise UserError(f"{_where(path.stem)}: a row's name has letters, digits, - and _ only")
+    if not path.is_file():
+        raise UserError(f"{_where(path.stem)} is not a file: move it out of frameworks/")
+    _check_inside(path.parent, path, _where(path.stem))
     try:
         row = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own error, bytes, digits, brackets
         raise UserError(f"{_where(path.stem)}: not valid TOML: {error}") from None
     _check(path.stem, row, KEYS)
     _check(path.stem, row.get("packages", {}), PACKAGE_KEYS, "packages.")
     _check_values(path.stem, row)
-    if "build" in row and not path.with_name(row["build"]).is_file():
-        raise UserError(f"{_where(path.stem)}: build: there is no frameworks/{row['build']}")
+    if "build" in row:
+        _check_build(path, row["build"])
     return row
+
+
+def _check_build(path: Path, build: str) -> None:
+    if not re.fullmatch(rf"{NAME}(\.{NAME})*", build):
+        raise UserError(f"{_where(path.stem)}: build must be the name of a file in frameworks/")
+    if not path.with_name(build).is_file():
+        raise UserError(f"{_where(path.stem)}: build: there is no frameworks/{build}")
+    _check_inside(path.parent, path.with_name(build), f"frameworks/{build}")
+
+
+def _check_inside(folder: Path, file: Path, name: str) -> None:
+    """Raise UserError for a link that leads out of its folder."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{name} is a link to elsewhere: put the file itself there")
 
 
 def _where(name: str) -> str:
@@ -135,7 +162,7 @@ def _check(name: str, table: dict[str, Any], keys: dict[str, type], prefix: str 
     for key, value in table.items():
         if key not in keys:
             raise UserError(f"{_where(name)}: {unknown(prefix + key, _full(keys, prefix), 'key')}")
-        if not isinstance(value, keys[key]):
+        if not isinstance(value, keys[key]) or isinstance(value, bool):
             raise UserError(f"{_where(name)}: {prefix}{key} must be {KINDS[keys[key].__name__]}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise UserError(f"{_where(name)}: {prefix}{key} must be a list of strings")
@@ -148,10 +175,50 @@ def _full(keys: Iterable[str], prefix: str) -> list[str]:
 def _check_values(name: str, row: dict[str, Any]) -> None:
     if not row.get("title"):
         raise UserError(f"{_where(name)}: title is missing")
+    if not row["title"].isprintable():
+        raise UserError(f"{_where(name)}: title must be one line")
+    if "notebook" in row and not re.fullmatch(NAME, row["notebook"]):
+        raise UserError(f"{_where(name)}: notebook must be a name without path and .ipynb")
+    for module in row.get("modules", []):
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module):
+            raise UserError(f"{_where(name)}: modules: '{module}' is no module's name")
+    _check_packages(name, row.get("packages", {}))
+    _check_parameters(name, row.get("parameters", {}))
     for key, value in row.get("variables", {}).items():
         _check_variable(name, key, value)
-    if "python" in row and not re.fullmatch(r"3\.\d+", row["python"]):
+    if "python" in row and not re.fullmatch(r"3\.[0-9]{1,3}", row["python"]):
         raise UserError(f'{_where(name)}: python must be a version such as "3.11"')
+
+
+def _check_packages(name: str, packages: dict[str, Any]) -> None:
+    for device in ("cpu", "gpu"):
+        for requirement in packages.get(device, []):
+            if not re.fullmatch(REQUIREMENT, requirement):
+                raise UserError(
+                    f"{_where(name)}: packages.{device}: '{requirement}' is not a package with its "
+                    'version, such as "numpy==2.0"'
+                )
+    for device, size in packages.get("gigabytes", {}).items():
+        if device not in ("cpu", "gpu"):
+            raise UserError(
+                f"{_where(name)}: {unknown(f'packages.gigabytes.{device}', GIGABYTES, 'key')}"
+            )
+        number = isinstance(size, int | float) and not isinstance(size, bool)
+        if not number or not 0 < size < 10_000:
+            raise UserError(f"{_where(name)}: packages.gigabytes.{device} must be a number above 0")
+
+
+def _check_parameters(name: str, parameters: dict[str, Any]) -> None:
+    for key, value in parameters.items():
+        if not key.isidentifier():
+            raise UserError(f"{_where(name)}: parameters: '{key}' is no name in Python")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{_where(name)}: parameters.{key} must be a string, a number, true or false, or a "
+                "list or table of them"
+            ) from None
 
 
 def _check_variable(name: str, key: str, variable: Any) -> None:

@@ -90,7 +90,9 @@ CONTENT = np.random.RandomState(0).bytes(1_000_000)
 
 
 def fetch(server: Server, target: Path, progress: download.Progress = quiet) -> None:
-    download.fetch(f"{server.url}/{target.name}", target, sha256(CONTENT), progress)
+    download.fetch(
+        f"{server.url}/{target.name}", target, sha256(CONTENT), 2 * len(CONTENT), progress
+    )
 
 
 def test_fetches_with_progress(server: Server, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_keeps_what_arrived_when_it_gives_up(server: Server, tmp_path: Path) -> 
 )
 def test_says_why_a_host_is_out_of_reach(url: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=re.escape(message)):
-        download.fetch(url, tmp_path / "a.gz", "", quiet)
+        download.fetch(url, tmp_path / "a.gz", "", 1000, quiet)
 
 
 def test_says_what_a_server_answered(server: Server, tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_gives_up_soon_on_a_silent_host(tmp_path: Path, monkeypatch: pytest.Monk
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as silent:  # accepts, never answers
         url = f"http://127.0.0.1:{silent.server_port}/a.gz"
         with pytest.raises(Unreachable, match="no answer in time"):
-            download.fetch(url, tmp_path / "a.gz", "", quiet)
+            download.fetch(url, tmp_path / "a.gz", "", 1000, quiet)
 
 
 # --- archives ---------------------------------------------------------------------------------
@@ -539,9 +541,9 @@ def test_an_unreachable_publisher_is_left_in_peace_for_an_hour(
     asked: list[str] = []
     monkeypatch.setattr(download, "fetch", lambda url, *_: asked.append(url) or refuse())
     first = datasets.ensure(project, ["imdb_gru"], None, quiet)
-    (project.state / "data.lock").unlink()
+    (project.data / ".lock").unlink(missing_ok=True)
     assert datasets.ensure(project, ["imdb_gru"], None, quiet) == first and len(asked) == 1
-    assert not (project.state / "data.lock").exists()  # nor is anything written
+    assert not (project.data / ".lock").exists()  # nor is anything written
     datasets.ensure(project, ["imdb_gru"], None, quiet, retry=True)
     assert len(asked) == 2
     later = time.time() + datasets.FORGET_SECONDS + 1

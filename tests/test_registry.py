@@ -1,17 +1,42 @@
 """The registry: what a row may say, and what is said of one that is wrong."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosetta import registry
+from rosetta.environments import variables
 from rosetta.errors import UserError
 from rosetta.project import Project
+from rosetta.results import keys
 
 ROW = 'title = "Alpha"\nnotebook = "alpha"\npython = "3.11"\n[packages]\ncpu = ["alpha==1.0"]\n'
 REPOSITORY = Project(Path(__file__).parent.parent)
+
+
+KEY_NAMES = st.sampled_from(
+    ["cpu", "gpu", "cuda", "gigabytes", "value", "processor", "A", "A=B", "a b", "ROSETTA_DATA", ""]
+)
+
+
+def toml(value: object) -> str:
+    """A value as TOML spells it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(key)} = {toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, str):
+        escaped = "".join(
+            letter if letter.isascii() and letter.isalnum() else f"\\U{ord(letter):08x}"
+            for letter in value
+            if not 0xD800 <= ord(letter) < 0xE000
+        )
+        return f'"{escaped}"'
+    return str(value).lower() if isinstance(value, bool | float) else str(value)
 
 
 def write(project: Project, name: str, text: str) -> None:
@@ -66,6 +91,24 @@ def test_shares_an_environment(project: Project) -> None:
         (ROW + '[variables]\nROSETTA_DATA = "x"\n', "not a name that a row's variable may have"),
         (ROW + '[variables]\n"A=B" = "x"\n', "not a name that a row's variable may have"),
         (ROW + '[variables]\nA = "\\u0000"\n', "variables.A must not hold a null character"),
+        ("x = " + "[" * 100_000, "not valid TOML"),
+        ("x = " + "1" * 6_000, "not valid TOML"),
+        ('build = "../x"\n' + ROW, "build must be the name of a file in frameworks/"),
+        ('build = "/etc/passwd"\n' + ROW, "build must be the name of a file in frameworks/"),
+        (ROW.replace('"alpha"', '"../../x"'), "notebook must be a name without path and .ipynb"),
+        (ROW.replace('"Alpha"', '"a\\nb"'), "title must be one line"),
+        (ROW + "gigabytes = 3\n", "packages.gigabytes must be a table"),
+        (ROW + 'gigabytes = {cpu = "many"}\n', "packages.gigabytes.cpu must be a number above 0"),
+        (ROW + "gigabytes = {cpu = nan}\n", "packages.gigabytes.cpu must be a number above 0"),
+        (ROW + "gigabytes = {cpu = true}\n", "packages.gigabytes.cpu must be a number above 0"),
+        (ROW + "gigabytes = {tpu = 1}\n", "unknown key 'packages.gigabytes.tpu'"),
+        (ROW.replace("alpha==1.0", "-r /etc/passwd"), "is not a package with its version"),
+        (ROW.replace("alpha==1.0", "a @ file:///etc"), "is not a package with its version"),
+        (ROW.replace("alpha==1.0", "a\\n--index-url x"), "is not a package with its version"),
+        ('modules = ["../x"]\n' + ROW, "modules: '../x' is no module's name"),
+        (ROW + "[parameters]\nday = 2026-01-01\n", "parameters.day must be a string, a number"),
+        (ROW + '[parameters]\n"a b" = 1\n', "parameters: 'a b' is no name in Python"),
+        ("familiar = true\n" + ROW, "familiar must be a whole number"),
         ('title = "A"\nenvironment = "bta"\n', "unknown environment 'bta': did you mean 'beta'?"),
         ('environment = "beta"\n' + ROW, "python belongs to the row 'beta'"),
         ('build = "no.build.py"\n' + ROW, "there is no frameworks/no.build.py"),
@@ -77,6 +120,85 @@ def test_names_the_file_and_the_fault(project: Project, text: str, message: str)
     with pytest.raises(UserError, match=r"^frameworks/alpha\.toml: ") as error:
         registry.load(project)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "bytes", "link to nothing", "link to outside"])
+def test_a_row_that_is_no_file_of_its_own_is_named(
+    project: Project, tmp_path: Path, kind: str
+) -> None:
+    file = project.frameworks / "alpha.toml"
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "bytes":
+        file.write_bytes(b"\xff\xff")
+    else:
+        file.symlink_to(tmp_path / "outside.toml")
+        if kind == "link to outside":
+            (tmp_path / "outside.toml").write_text(ROW)
+    with pytest.raises(UserError, match=r"^frameworks/alpha\.toml"):
+        registry.load(project)
+
+
+def test_no_file_outside_is_run(project: Project, tmp_path: Path) -> None:
+    write(project, "alpha", 'build = "alpha.build.py"\n' + ROW)
+    (tmp_path / "outside").touch()
+    (project.frameworks / "alpha.build.py").symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match=r"^frameworks/alpha\.build\.py is a link to elsewhere"):
+        registry.load(project)
+    write(project, "alpha", ROW)
+    notebook = project.notebooks / "imdb_gru" / "alpha.ipynb"
+    notebook.parent.mkdir()
+    notebook.symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match=r"^notebooks/imdb_gru/alpha\.ipynb is a link to elsewh"):
+        registry.cells(project, registry.load(project).values())
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.booleans(), st.integers(), st.floats(), st.dates(),
+        st.text("aZ9 é\n\"'{}=/.-~@[;\0😀", max_size=9),
+        st.sampled_from(["../x", "/etc/passwd", "a\nb", "{cores}", "{x}", "3.11", "-r x", "\0"]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY_NAMES, inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from([*registry.KEYS, "x"]), VALUES, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_row_says_it_is_a_row_or_one_line_about_it(said: dict) -> None:
+    """And what passes can be handed on: to a key, to a kernel, to the installer, as a path."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        project.frameworks.mkdir()
+        valid = {"title": "A", "python": "3.11", "packages": {"cpu": ["a==1"]}, "notebook": "a"}
+        row = {**valid, **said}
+        write(project, "alpha", "".join(f"{key} = {toml(value)}\n" for key, value in row.items()))
+        try:
+            found = registry.load(project)["alpha"]
+        except UserError as error:
+            assert str(error).startswith("frameworks/alpha.toml")
+            return
+        keys.Keys(project).environment(found, "cpu")
+        keys.digest(dict(found.parameters))
+        for name, value in variables.resolve(found.variables).items():
+            assert name.isidentifier() and isinstance(value, str) and "\0" not in value
+        assert "/" not in (found.notebook or "") and not (found.notebook or "").startswith(".")
+        for each in (each for packages in found.packages.values() for each in packages):
+            assert each[0].isalnum() and "/" not in each.partition(";")[0] and "\n" not in each
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_whatever_bytes_a_row_is_of_it_is_named(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        project.frameworks.mkdir()
+        (project.frameworks / "alpha.toml").write_bytes(content)
+        with pytest.raises(UserError, match=r"^frameworks/alpha\.toml"):
+            registry.load(project)
 
 
 def test_an_empty_registry_is_an_error(project: Project) -> None:

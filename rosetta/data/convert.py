@@ -24,6 +24,10 @@ CIFAR10_FILES = {
 }
 CIFAR10_RECORDS = 10_000  # in each file: a label byte and 3072 pixels, plane by plane
 REVIEWS = 12_500  # in each folder of IMDB
+REVIEW = r"(?:.*/)?(?:train|test)/(?:neg|pos)/[^/]+\.txt"
+REVIEW_BYTES = 100_000  # seven times the longest
+# Of an archive, in bytes: what is read of it, what it may unpack to, and a header with a long name.
+READ_LIMIT, UNPACKED_LIMIT, HEADER_LIMIT = 200_000_000, 1_500_000_000, 100_000
 LENGTH = 150  # ids of a review
 WORDS = 30_000  # ids in all
 PADDING, START, UNKNOWN, FIRST_WORD = 0, 1, 2, 3
@@ -31,8 +35,9 @@ PADDING, START, UNKNOWN, FIRST_WORD = 0, 1, 2, 3
 
 def cifar10(archive: Path, target: Path) -> None:
     """Write {x,y}_{train,test}.npy: uint8 [N, 3, 32, 32] and int64 [N]."""
-    wanted = {name for names in CIFAR10_FILES.values() for name in names}
-    files = {Path(name).name: blob for name, blob in _members(archive) if Path(name).name in wanted}
+    wanted = "|".join(name for names in CIFAR10_FILES.values() for name in names)
+    found = _members(archive, rf"(?:.*/)?(?:{wanted})", each=CIFAR10_RECORDS * 3073)
+    files = {Path(name).name: blob for name, blob in found}
     for part, names in CIFAR10_FILES.items():
         records = np.concatenate([_records(name, files) for name in names])
         save(target / f"x_{part}.npy", records[:, 1:].reshape(-1, 3, 32, 32))
@@ -46,12 +51,9 @@ def imdb(archive: Path, target: Path) -> None:
     plus 2, after a 1; its last 150 ids, padded in front with 0. Words beyond 30,000 ids are 2.
     """
     reviews: dict[str, list[tuple[str, list[str]]]] = {"train": [], "test": []}
-    for name, blob in _members(archive):
-        found = re.search(r"(train|test)/(neg|pos)/[^/]+\.txt$", name)
-        if found:
-            reviews[found[1]].append(
-                (f"{found[2]}/{Path(name).name}", words(blob.decode("utf-8", "replace")))
-            )
+    for name, blob in _members(archive, REVIEW, each=REVIEW_BYTES):
+        part, label, file = name.split("/")[-3:]
+        reviews[part].append((f"{label}/{file}", words(blob.decode("utf-8", "replace"))))
     _check_reviews(reviews)
     ranked = vocabulary(chain.from_iterable(text for _, text in reviews["train"]))
     ids = {word: number for number, word in enumerate(ranked, FIRST_WORD)}
@@ -65,21 +67,21 @@ def imdb(archive: Path, target: Path) -> None:
 
 def resnet50(archive: Path, target: Path) -> None:
     """Write weights.npy: the canonical tensors, flattened and joined in their order."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     from common.weights import SPECS
 
+    parts = []
     try:
-        tensors = load_file(archive)
+        with safe_open(archive, framework="numpy") as tensors:
+            there = set(tensors.keys())
+            for name, shape in SPECS["resnet50_features"].items():
+                found = tensors.get_slice(name) if name in there else None
+                if not found or (found.get_dtype(), tuple(found.get_shape())) != ("F32", shape):
+                    raise Damaged(f"{name} is not there as float32 {list(shape)}")
+                parts.append(tensors.get_tensor(name).ravel())
     except (SafetensorError, ValueError) as error:
         raise Damaged(f"not a safetensors file: {error}") from None
-    parts = []
-    for name, shape in SPECS["resnet50_features"].items():
-        tensor = tensors.get(name)
-        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
-            raise Damaged(f"{name} is not there as float32 {list(shape)}")
-        parts.append(tensor.ravel())
     save(target / "weights.npy", np.concatenate(parts))
 
 
@@ -123,19 +125,60 @@ def save_text(path: Path, lines: list[str]) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of the files in a tar archive. Raises Damaged."""
+class _Header(tarfile.TarInfo):
+    """A header of a tar archive that does not claim to be longer than any real one."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        of_a_file = self.isfile() or self.isdir() or self.issym() or self.islnk() or self.isdev()
+        if not of_a_file and self.size > HEADER_LIMIT:
+            raise Damaged(f"a header in it has {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+class _Unpacked:
+    """The unpacked bytes of a gzip file, no more than an archive of ours can have."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self.stream, self.left = stream, UNPACKED_LIMIT
+
+    def read(self, size: int) -> bytes:
+        found = self.stream.read(size)
+        self.left -= len(found)
+        if self.left < 0:
+            raise Damaged(f"it unpacks to more than {UNPACKED_LIMIT:,} bytes")
+        return found
+
+
+def _members(archive: Path, wanted: str, each: int) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of the files in a tar archive whose names match; reads no others.
+
+    Raises Damaged, also where one of them has more than `each` bytes.
+    """
+    left = READ_LIMIT
     try:
-        with gzip.open(archive) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for member in tar:
-                    content = tar.extractfile(member) if member.isfile() else None
-                    if content:
-                        yield member.name, content.read()
+        with gzip.open(archive) as packed:
+            stream = _Unpacked(packed)
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:  # type: ignore[call-overload]
+                while (member := tar.next()) is not None:
+                    tar.members.clear()  # which would keep every header
+                    if not member.isfile() or not re.fullmatch(wanted, member.name):
+                        continue
+                    left -= member.size
+                    if not 0 <= member.size <= each or left < 0:
+                        raise Damaged(f"{Path(member.name).name} in it is too large")
+                    content = tar.extractfile(member)
+                    yield member.name, content.read() if content else b""
             while stream.read(1 << 20):  # to its end, where gzip keeps the checksum
                 pass
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except NOT_AN_ARCHIVE as error:
         raise Damaged(f"not a whole tar archive: {error}") from None
+
+
+# What the reading of damaged archives raises, tarfile's own faults included.
+NOT_AN_ARCHIVE = (
+    tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, LookupError,
+    ArithmeticError, RecursionError, AttributeError, TypeError,
+)  # fmt: skip
 
 
 def _records(name: str, files: dict[str, bytes]) -> NDArray[np.uint8]:

@@ -32,6 +32,11 @@ class Dataset:
     size: int  # bytes to download
     sha256: str
 
+    @property
+    def most(self) -> int:
+        """The bytes that a file of a mirror may have, which may be packed less well."""
+        return 2 * self.size
+
 
 # Sizes and checksums of the two archives as TensorFlow Datasets pins them (url_checksums), those of
 # the weights as several public projects pin this revision. The publishers themselves name none.
@@ -197,6 +202,8 @@ def _from_mirror(
         archive = Path(mirror) / dataset.file
         if not archive.is_file():
             raise UserError(f"the mirror names {dataset.file} in SHA256SUMS but does not hold it")
+        if archive.stat().st_size > dataset.most:
+            raise UserError(_damaged(dataset, "it is far too large", "in the mirror"))
         if download.digest(archive) != sha256:
             raise UserError(_damaged(dataset, "it is not what SHA256SUMS says", "in the mirror"))
         _convert(project, dataset, archive, sha256, source, log)
@@ -213,7 +220,7 @@ def _from_mirror(
 
 def _fetch(dataset: Dataset, url: str, archive: Path, sha256: str, progress: Progress) -> None:
     try:
-        download.fetch(url, archive, sha256, progress)
+        download.fetch(url, archive, sha256, dataset.most, progress)
     except Damaged as reason:
         raise UserError(_damaged(dataset, str(reason))) from None
 
@@ -281,7 +288,7 @@ def _stand_in_folder(project: Project, name: str) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -293,9 +300,10 @@ def _failures(project: Project) -> Path:
 def _failed(project: Project, name: str) -> str | None:
     """Return why a publisher could not be reached within the last hour."""
     entry = _read_json(_failures(project)).get(name)
-    if not isinstance(entry, dict) or not 0 <= time.time() - entry["time"] < FORGET_SECONDS:
+    if not isinstance(entry, dict) or not isinstance(entry.get("time"), int | float):
         return None
-    return str(entry["reason"])
+    lately = 0 <= time.time() - entry["time"] < FORGET_SECONDS
+    return str(entry.get("reason")) if lately else None
 
 
 def _remember_failure(project: Project, name: str, reason: str) -> None:
@@ -316,7 +324,7 @@ def _checksums(mirror: str) -> dict[str, str]:
         elif not Path(mirror).is_dir():
             raise UserError("--mirror: there is no such folder: give a folder or a URL")
         else:
-            text = (Path(mirror) / "SHA256SUMS").read_text(encoding="utf-8", errors="replace")
+            text = _read_small(Path(mirror) / "SHA256SUMS")
     except FileNotFoundError:
         raise UserError(f"the mirror has no SHA256SUMS: {fix}") from None
     except Unreachable as reason:
@@ -331,8 +339,19 @@ def _checksums(mirror: str) -> dict[str, str]:
     return sums
 
 
+def _read_small(file: Path) -> str:
+    """Return the text of a small file. Raises FileNotFoundError, or Unreachable in words."""
+    if file.exists() and not file.is_file():
+        raise Unreachable("it is not a file")
+    with file.open("rb") as stream:
+        content = stream.read(download.SMALL + 1)
+    if len(content) > download.SMALL:
+        raise Unreachable(f"it has more than {download.SMALL:,} bytes")
+    return content.decode("utf-8", "replace")
+
+
 def _is_url(mirror: str) -> bool:
-    return mirror.startswith(("http://", "https://"))
+    return mirror.lower().startswith(("http://", "https://"))
 
 
 def _join(mirror: str, name: str) -> str:

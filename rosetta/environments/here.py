@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rosetta.environments.lock import parse_pins
+from rosetta.environments.lock import KERNEL_PACKAGES, parse_pins
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Framework
@@ -103,11 +103,13 @@ class Here:
         frameworks = list(frameworks)
         modules = {module for framework in frameworks for module in framework.modules}
         names = {name for framework in frameworks for name in package_names(framework, device)}
-        found = _probe(interpreter, ["ipykernel", *sorted(modules)], sorted(names))
-        if "ipykernel" not in found["modules"]:
+        found = _probe(interpreter, [*KERNEL_PACKAGES, *sorted(modules)], sorted(names))
+        missing = [name for name in KERNEL_PACKAGES if name not in found["modules"]]
+        if missing:
             name = project.relative(interpreter)
             raise UserError(
-                f"{name} has no ipykernel, which runs notebooks: '{name} -m pip install ipykernel'"
+                f"{name} has no {' and no '.join(missing)}, which every notebook needs: "
+                f"'{name} -m pip install {' '.join(missing)}'"
             )
         return cls(project, interpreter, device, found)
 
@@ -160,17 +162,25 @@ def _name(requirement: str) -> str:
 
 
 def _probe(interpreter: Path, modules: list[str], packages: list[str]) -> dict[str, Any]:
-    return _ask(interpreter, PROBE, json.dumps([modules, packages]))
+    found = _ask(interpreter, PROBE, json.dumps([modules, packages]))
+    if set(found) != {"prefix", "python", "modules", "packages"}:
+        raise UserError(f"--python {interpreter.name} is not a Python that works")
+    return found
 
 
 def _ask(interpreter: Path, program: str, *arguments: str) -> dict[str, Any]:
     """Return what a program prints as JSON when an interpreter runs it. Raises UserError."""
     command = [str(interpreter), "-c", program, *arguments]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        run = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"--python {interpreter.name} cannot be started: {error}") from None
     if run.returncode != 0:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"--python {interpreter.name} is not a Python that works: {last}")
-    return dict(json.loads(run.stdout))
+    try:
+        return dict(json.loads(run.stdout.splitlines()[-1]))  # a start-up file may print, too
+    except (ValueError, IndexError, TypeError):
+        raise UserError(f"--python {interpreter.name} is not a Python that works") from None

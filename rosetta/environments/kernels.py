@@ -19,9 +19,13 @@ from rosetta.project import Project, home
 from rosetta.registry import Framework
 
 
-def command(interpreter: Path) -> list[str]:
-    """Return the command of a kernelspec that starts a kernel in an interpreter."""
-    return [str(interpreter), str(start_kernel.__file__), "-f", "{connection_file}"]
+def command(interpreter: Path, *importable: Path) -> list[str]:
+    """Return the command of a kernelspec that starts a kernel in an interpreter.
+
+    Notebooks can import what is in the folders `importable`, too.
+    """
+    words = [interpreter, start_kernel.__file__, "-f", "{connection_file}", *importable]
+    return list(map(str, words))
 
 
 def register(project: Project, framework: Framework, device: str) -> Path:

@@ -1,4 +1,6 @@
-"""Start a kernel: python start_kernel.py -f CONNECTION_FILE, in any Python from 3.6 on.
+"""Start a kernel: python start_kernel.py -f CONNECTION_FILE [FOLDER TO IMPORT FROM]...
+
+In any Python from 3.6 on.
 
 Two things that `python -m ipykernel_launcher` does not do: what a framework writes to the file
 descriptors, past sys.stdout and sys.stderr, goes to the log and not into the notebook, and a kernel
@@ -26,13 +28,14 @@ def die_with(parent):  # type: (int) -> None
 def main():  # type: () -> None
     if "ROSETTA_RUN" in os.environ:  # JupyterLab looks after its own
         die_with(int(os.environ["JPY_PARENT_PID"]))
-    del sys.path[0]  # the folder of this file: nothing here is for notebooks to import
+    # In place of the folder of this file: nothing in that is for notebooks to import.
+    sys.path[:1] = sys.argv[3:]
     from ipykernel.kernelapp import IPKernelApp
 
     options = []
     if hasattr(IPKernelApp, "capture_fd_output"):  # ipykernel of Python 3.6 never captures them
         options.append("--IPKernelApp.capture_fd_output=False")
-    IPKernelApp.launch_instance(argv=sys.argv[1:] + options)
+    IPKernelApp.launch_instance(argv=sys.argv[1:3] + options)
 
 
 if __name__ == "__main__":

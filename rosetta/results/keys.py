@@ -62,6 +62,14 @@ def statements_of(source: str) -> list[str]:
     return kept
 
 
+def _code(file: Path) -> list[str] | str:
+    """Return the statements of a module, or its bytes in hex where it is not Python."""
+    try:
+        return statements_of(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):
+        return file.read_bytes().hex()
+
+
 def of(parts: Mapping[str, str]) -> str:
     """Return the key made of its parts."""
     return digest(parts)
@@ -85,16 +93,16 @@ class Keys:
     @cached_property
     def common(self) -> str:
         files = sorted(self.project.common.glob("*.py"))
-        return digest([[file.name, statements_of(file.read_text("utf-8"))] for file in files])
+        return digest([[file.name, _code(file)] for file in files])
 
     def notebook(self, file: Path) -> str:
         """Return the hash of a notebook's code; of all its text where it is no notebook."""
         if file not in self._notebooks:
-            text = file.read_text(encoding="utf-8")
+            content = file.read_bytes()
             try:
-                self._notebooks[file] = digest(code_of(json.loads(text)))
-            except (ValueError, LookupError, TypeError, AttributeError):
-                self._notebooks[file] = digest(text)
+                self._notebooks[file] = digest(code_of(json.loads(content)))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                self._notebooks[file] = hashlib.sha256(content).hexdigest()
         return self._notebooks[file]
 
     def environment(self, framework: Framework, device: str) -> str:

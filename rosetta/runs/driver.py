@@ -105,10 +105,10 @@ class Engine(NBClientEngine):  # type: ignore[misc]
 
 
 def execute(job: dict[str, Any]) -> dict[str, Any]:
-    """Execute the notebook of a job; return {"status", "kind", "reason", "prefixes"}."""
+    """Execute the notebook of a job; return {"status", "kind", "reason", "prefixes", "died"}."""
     Client.prefix, Client.prefixes = job["prefix"], []
     papermill_engines.register(KERNEL, Engine)
-    kind, reason = "", None
+    kind, reason, died = "", None, False
     try:
         _check_parameters(job)
         execute_notebook(
@@ -124,7 +124,7 @@ def execute(job: dict[str, Any]) -> dict[str, Any]:
     except PapermillExecutionError as error:
         kind, reason = "cell", f"{error.ename}: {_first_line(error.evalue)}".rstrip(": ")
     except DeadKernelError as error:
-        kind, reason = "cell", f"the kernel died ({error})"
+        kind, reason, died = "cell", f"the kernel died ({error})", True
     except CellTimeoutError:
         kind, reason = "cell", f"the outputs of a cell did not arrive in {OUTPUT_SECONDS} s"
     except CannotStartError as error:
@@ -132,7 +132,13 @@ def execute(job: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         kind, reason = "notebook", f"{type(error).__name__}: {_first_line(str(error))}"
     status = "failed" if reason else "ok"
-    return {"status": status, "kind": kind, "reason": reason, "prefixes": Client.prefixes}
+    return {
+        "status": status,
+        "kind": kind,
+        "reason": reason,
+        "prefixes": Client.prefixes,
+        "died": died,
+    }
 
 
 def _check_parameters(job: dict[str, Any]) -> None:
@@ -173,8 +179,6 @@ def _first_line(text: str) -> str:
 
 def main() -> None:
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-    # For this process alone: the kernel has its own, from its kernelspec.
-    os.environ.pop("PYTHONPATH", None)
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     die_with(job["parent"])
     result = Path(job["result"])

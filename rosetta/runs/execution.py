@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,14 +19,28 @@ from typing import Any
 
 from rosetta import processes
 from rosetta.environments import kernels, variables
+from rosetta.errors import MACHINE_ERRORS, UserError
 from rosetta.project import Project, home
 from rosetta.registry import Variable
 from rosetta.results import publish
 from rosetta.results.private import Cleaner, TooDeep
 
 # Of the caller's surroundings, what must not reach a kernel.
-LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "MPLBACKEND")
+LEFT_OUT = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "PYTHONWARNINGS",
+    "MPLBACKEND",
+    "JUPYTER_PATH",
+)
 REASON_LENGTH = 400
+LEAST_FREE = 100_000  # bytes: with less, nothing can be written
+# What kernels say in every log, and lines in which one that dies may say why.
+NO_REASON = re.compile(r"\[IPKernelApp\] WARNING|To connect another client|--existing |NOTE: When")
+A_REASON = re.compile(
+    r"error|fatal|abort|terminate|what\(\)|memory|assert|exception", re.IGNORECASE
+)
 FILES = "files"  # in the folder of a job: where a run may write; its weights.npz is kept
 
 
@@ -71,13 +85,23 @@ def execute(project: Project, job: Job) -> Outcome:
         try:
             result = _drive(project, job, folder)
         except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                raise
             result = {"status": "failed", "reason": f"could not start: {error}", "prefixes": []}
         seconds = time.monotonic() - start
         executed = _read_json(folder / "executed.ipynb")
         outcome = _outcome(project, job, result, executed, seconds)
         if outcome.status != "ok":
+            _check_disk(folder, outcome.reason or "")
             return outcome
         return replace(outcome, weights=_saved_weights(folder))
+
+
+def _check_disk(folder: Path, reason: str) -> None:
+    """Raise UserError where it was the machine that failed, and not the notebook."""
+    full = shutil.disk_usage(folder).free < LEAST_FREE
+    if full or re.search(r"No space left on device|Disk quota exceeded", reason):
+        raise UserError(MACHINE_ERRORS[errno.ENOSPC])
 
 
 def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
@@ -88,7 +112,7 @@ def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         driver = subprocess.Popen(
-            [sys.executable, "-m", "rosetta.runs.driver", str(folder / "job.json")],
+            processes.command("rosetta.runs.driver", str(folder / "job.json")),
             cwd=folder,
             env=_surroundings(job, folder, mark),
             stdin=subprocess.DEVNULL,
@@ -108,7 +132,7 @@ def _drive(project: Project, job: Job, folder: Path) -> dict[str, Any]:
     result = _read_json(folder / "result.json")
     if result is None:
         return {"status": "failed", "reason": _driver_died(driver.returncode, last), "prefixes": []}
-    if result["kind"] == "start" and last:
+    if last and (result["kind"] == "start" or (result["died"] and A_REASON.search(last))):
         result["reason"] += f": {last}"
     return result
 
@@ -117,8 +141,11 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
     kernel = folder / "jupyter" / "kernels" / "rosetta"
     kernel.mkdir(parents=True)
     (folder / FILES).mkdir()
+    # The environments know the repository by a .pth file. The user's Python must be told, and one
+    # that several checkouts share.
+    told = [project.root] if job.here or project.shared else []
     specification = {
-        "argv": kernels.command(job.interpreter),
+        "argv": kernels.command(job.interpreter, *told),
         "display_name": "Rosetta",
         "language": "python",
         "env": _kernel_variables(project, job, folder),
@@ -141,10 +168,8 @@ def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str
     own = variables.resolve(job.variables, already=os.environ)
     found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
     found["ROSETTA_FILES"] = str(folder / FILES)
-    if job.here or project.shared:
-        # Other environments know the repository by a .pth file.
-        inherited = os.environ.get("PYTHONPATH") if job.here else None
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project.root), inherited]))
+    if job.here and "PYTHONPATH" in os.environ:  # which is the user's, as that Python is
+        found["PYTHONPATH"] = os.environ["PYTHONPATH"]
     # Jupyter takes ${NAME} in a kernelspec for a variable.
     return {name: value.replace("$", "$$") for name, value in found.items()}
 
@@ -156,8 +181,7 @@ def _surroundings(job: Job, folder: Path, mark: str) -> dict[str, str]:
         kept["HOME"] = str(folder)
     return {
         **kept,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "JUPYTER_PATH": str(folder / "jupyter"),
+        "JUPYTER_DATA_DIR": str(folder / "jupyter"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),  # the user's start-up files are not part of a run
         processes.VARIABLE: mark,
@@ -240,7 +264,7 @@ def _driver_died(code: int, last: str) -> str:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "")
+    return next((line for line in reversed(lines) if line and not NO_REASON.search(line)), "")
 
 
 def _in_short(reason: str) -> str:

@@ -61,8 +61,8 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     # Without a mark, and in a session of its own: what ends the command does not end it.
     kept = {name: value for name, value in os.environ.items() if name != processes.VARIABLE}
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, *arguments],
-        env={**kept, "PYTHONPATH": str(Path(__file__).parents[2])},
+        processes.command(__name__, *arguments),
+        env=kept,
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
