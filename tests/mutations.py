@@ -397,3 +397,40 @@ GLUON = [
 ]
 
 MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON]
+
+# What `python run_all.py test` plants; the rest with --all-mutations.
+CORE = {
+    f"{row}-{task}-{mistake.replace(' ', '-')}"
+    for row, task, mistakes in (
+        (
+            "pytorch",
+            CNN,
+            (
+                "a batch left out",
+                "accuracy on training examples",
+                "another model is trained",
+                "each batch twice",
+                "eval in the step",
+                "eval left out of predict",
+                "from another seed's weights",
+                "masks by channel",
+                "nesterov",
+                "not scaled",
+                "other rates",
+                "other weights handed over",
+                "the same masks",
+                "the second dropout missing",
+                "train left out of the step",
+                "weight decay",
+            ),
+        ),
+        ("pytorch", GRU, ("a beta", "each batch twice")),
+        ("tensorflow", CNN, ("training in inference",)),
+        ("tensorflow", GRU, ("reset before the product",)),
+        ("keras-tensorflow", CNN, ("dropout before its pool",)),
+        ("flax", CNN, ("no dropout in training",)),
+        ("cntk", CNN, ("unit gain",)),
+        ("gluon", CNN, ("training mode left out",)),
+    )
+    for mistake in mistakes
+}

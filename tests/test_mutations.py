@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from mutations import MUTATIONS, Mutation
+from mutations import CORE, MUTATIONS, Mutation
 from real_project import ROOT, linked, run_all
 
 from rosetta import registry
@@ -37,7 +37,17 @@ def plant(project: Project, mutation: Mutation) -> Path:
     return target
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "mutation" in metafunc.fixturenames:
+        everything = metafunc.config.getoption("--all-mutations")
+        chosen = [each for each in MUTATIONS if everything or each.name in CORE]
+        metafunc.parametrize("mutation", chosen, ids=[each.name for each in chosen])
+
+
+def test_every_mistake_of_the_core_is_one_of_the_list():
+    assert {each.name for each in MUTATIONS} >= CORE
+
+
 def test_a_planted_mistake_is_caught(project, mutation):
     plant(project, mutation)
     selection = ("--framework", mutation.row, "--task", mutation.task)
