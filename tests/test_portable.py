@@ -5,7 +5,6 @@ import itertools
 import json
 import re
 import subprocess
-import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,7 +161,7 @@ def use_of(cell: registry.Cell, copies: Mapping[str, list[str]]) -> str:
 def run_alone(row: registry.Framework, program: str, folder: Path, name: str) -> None:
     """Run a program in a row's environment with nothing of ours in reach."""
     (folder / f"{name}.py").write_text(program, encoding="utf-8")
-    python = build.interpreter(build.folder(PROJECT, row, "cpu"))
+    python = build.ensure(PROJECT, row, "cpu", print)
     done = subprocess.run(
         [str(python), "-I", "-c", ALONE.format(folder=str(folder), name=name)],
         cwd=folder,
@@ -184,9 +183,7 @@ def test_cells_of_model_weights_and_step_can_be_copied(name: str) -> None:
 @pytest.mark.notebooks
 @pytest.mark.timeout(5000)
 @pytest.mark.parametrize("name", CELLS)
-def test_copies_run_with_the_framework_and_numpy_alone(
-    name: str, tmp_path: Path, built: None
-) -> None:
+def test_copies_run_with_the_framework_and_numpy_alone(name: str, tmp_path: Path) -> None:
     cell = CELLS[name]
     copies = copies_of(cell)
     for section, number in [(s, n) for s in COPIED for n in range(len(copies[s]))]:
@@ -201,9 +198,7 @@ def test_copies_run_with_the_framework_and_numpy_alone(
 @pytest.mark.notebooks
 @pytest.mark.timeout(5000)
 @pytest.mark.parametrize(("old", "new"), [("pytorch", "tensorflow"), ("chainer", "pytorch")])
-def test_the_example_of_the_readme_moves_a_model(
-    old: str, new: str, tmp_path: Path, built: None
-) -> None:
+def test_the_example_of_the_readme_moves_a_model(old: str, new: str, tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(# in the environment of the old.*?)```", text, re.DOTALL)
     before, after = example.split("# in that of the new one\n")
@@ -218,9 +213,3 @@ def test_the_example_of_the_readme_moves_a_model(
         copies = copies_of(cell)
         code = "\n".join([*copies["model"], *copies["weights"], program])
         run_alone(cell.framework, code, tmp_path, f"of_{row}")
-
-
-@pytest.fixture(scope="session")
-def built() -> None:
-    """All environments, where the user's own runs find them again."""
-    subprocess.run([sys.executable, str(ROOT / "run_all.py"), "env", "all"], check=False)
