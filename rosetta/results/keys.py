@@ -90,11 +90,11 @@ class Keys:
     def notebook(self, file: Path) -> str:
         """Return the hash of a notebook's code; of all its text where it is no notebook."""
         if file not in self._notebooks:
-            text = file.read_text(encoding="utf-8")
+            content = file.read_bytes()
             try:
-                self._notebooks[file] = digest(code_of(json.loads(text)))
-            except (ValueError, LookupError, TypeError, AttributeError):
-                self._notebooks[file] = digest(text)
+                self._notebooks[file] = digest(code_of(json.loads(content.decode("utf-8"))))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                self._notebooks[file] = hashlib.sha256(content).hexdigest()
         return self._notebooks[file]
 
     def environment(self, framework: Framework, device: str) -> str:
