@@ -49,6 +49,8 @@ def enter() -> None:
 
 
 def _enter() -> None:
+    if os.pathsep in str(ROOT):
+        _fail(f"the path of this folder holds '{os.pathsep}', which no Python can run in: move it")
     try:
         if Path(sys.prefix) == HOME:
             if not _is_ready():

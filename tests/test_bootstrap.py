@@ -81,6 +81,13 @@ def start(root: Path, *arguments: str, python: Path | None = None) -> tuple[int,
     return done.returncode, done.stdout.splitlines(), done.stderr
 
 
+def test_a_folder_whose_path_no_python_can_run_in_is_named(checkout: Path) -> None:
+    checkout = checkout.rename(checkout.with_name("a:b"))
+    code, _, said = start(checkout)
+    assert (code, said.count("\n"), (checkout / ".venv").exists()) == (2, 1, False)
+    assert said.startswith("run_all.py: the path of this folder holds ':'")
+
+
 def test_a_first_start_mends_what_a_killed_one_left(checkout: Path, kept: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to("/gone")

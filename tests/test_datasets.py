@@ -403,16 +403,21 @@ def test_weights_come_from_a_mirror_or_else_from_their_publisher(
         (target / "weights.npy").write_bytes(archive.read_bytes())
 
     monkeypatch.setitem(convert.CONVERTERS, "resnet50", convert_to)
+    archive = mirror / "cifar-10-binary.tar.gz"
     found = datasets.ensure(project, ["resnet50_features"], str(mirror), quiet)
     assert found["resnet50_features"] == {
         "data": "real",
         "weights": "random",
+        "data_source": {"kind": "mirror", "sha256": sha256(archive.read_bytes())},
+        "weights_source": None,
         "reason": "ResNet-50 weights: 127.0.0.1 could not be reached (connection refused)",
     }
     (mirror / "resnet50.safetensors").write_bytes(b"weights")
     write_sums(mirror)
     found = datasets.ensure(project, ["resnet50_features"], str(mirror), quiet)
-    assert found["resnet50_features"] == {"data": "real", "weights": "pretrained", "reason": None}
+    assert found["resnet50_features"]["weights"] == "pretrained"
+    source = {"kind": "mirror", "sha256": sha256(b"weights")}
+    assert found["resnet50_features"]["weights_source"] == source
     assert (project.data / "resnet50" / "weights.npy").read_bytes() == b"weights"
 
 

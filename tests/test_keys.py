@@ -9,7 +9,7 @@ from small_project import ROOT, TASK, a_record, add_row, fill
 
 from rosetta import registry
 from rosetta.project import Project
-from rosetta.results import keys
+from rosetta.results import keys, records, report
 from rosetta.results.keys import Keys
 
 DATA = {"data": "real", "weights": "initial"}
@@ -95,10 +95,14 @@ def test_the_setting_of_a_run_changes_its_key(project: Project, changed: dict) -
     assert key(project, **changed) != key(project)
 
 
-def test_what_is_no_notebook_has_a_key_too(project: Project) -> None:
+@pytest.mark.parametrize("content", [b"{}", b"\xff\xff", b"[" * 100_000, b""])
+def test_what_is_no_notebook_has_a_key_too(project: Project, content: bytes) -> None:
     fill(project, {"row": "ok_record"})
-    (project.notebooks / TASK / "row.ipynb").write_text("{}")
+    (project.notebooks / TASK / "row.ipynb").write_bytes(content)
     assert key(project)
+    records.write(project, a_record())
+    report.write(project)
+    assert "stale, changed since: the notebook" in project.results_md.read_text()
 
 
 def test_a_record_says_what_has_changed_since(project: Project) -> None:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_project import a_record
+from small_project import a_record, fill
 
-from rosetta import files
+from rosetta import cli, files
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.results import records
@@ -123,6 +123,23 @@ def test_a_folder_and_a_pipe_in_the_place_of_a_record_are_named(project: Project
     found, broken = records.read_all(project)
     assert [each["framework"] for each in found] == ["row"]
     assert [error.why for error in broken] == ["it is not a file"] * 2
+
+
+@pytest.mark.parametrize("command", ["list", "report", "site", "run"])
+def test_results_that_are_no_folder_are_named(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    fill(project, {"row": "ok_record"})
+    project.results.write_text("")
+    monkeypatch.setenv("ROSETTA_ROOT", str(project.root))
+    monkeypatch.chdir(project.root)
+    assert cli.main([command]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("run_all.py: results is not a folder: move it away")
+    assert said.count("\n") == 1
 
 
 def test_a_failure_stands_beside_the_figures_of_a_run_that_was_ok() -> None:

@@ -143,6 +143,23 @@ def test_a_link_out_of_the_results_is_refused(project: Project, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["\udcff", "{", "[]", '{"cells": 5}', "[" * 100000])
+def test_a_row_whose_notebook_is_none_is_left_out_and_named(
+    project: Project, tmp_path: Path, text: str
+) -> None:
+    other = _copy(project, tmp_path)
+    notebooks = (other.root / "notebooks").resolve()
+    (other.root / "notebooks").unlink()
+    shutil.copytree(notebooks, other.root / "notebooks")
+    file = other.notebooks / "cifar10_cnn" / "flax.ipynb"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    said: list[str] = []
+    build(other, other.root / "site", said.append)
+    (line,) = [line for line in said if "flax.ipynb" in line]
+    assert line.startswith("notebooks/cifar10_cnn/flax.ipynb is no notebook (")
+    assert line.endswith("): flax is left out")
+
+
+@pytest.mark.parametrize("text", ["\udcff", "{", "[]", '{"cells": 5}', "[" * 100000])
 def test_an_executed_notebook_that_is_none_is_named(
     project: Project, tmp_path: Path, text: str
 ) -> None:

@@ -35,6 +35,12 @@ def title(cells):
     return "".join(notebook["cells"][0]["source"])
 
 
+def test_what_a_processor_calls_itself_means_nothing_in_markdown(project, cells):
+    machine = {"processor": "<b>A</b> [CPU](x)", "cores": 2}
+    assert titles.update(project, cells, [record(machine=machine)])
+    assert "on \\<b\\>A\\</b\\> \\[CPU\\](x), 2 cores" in title(cells)
+
+
 def test_the_time_of_quick_and_the_accuracy_of_full_stand_in_the_title(project, cells):
     before = cells[0].notebook.read_text()
     full = record(profile="full", run={"seconds": 1400}, metrics={"accuracy": 0.7649})

@@ -100,7 +100,7 @@ class Keys:
         if file not in self._notebooks:
             content = file.read_bytes()
             try:
-                self._notebooks[file] = digest(code_of(json.loads(content)))
+                self._notebooks[file] = digest(code_of(json.loads(content.decode("utf-8"))))
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 self._notebooks[file] = hashlib.sha256(content).hexdigest()
         return self._notebooks[file]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ from rosetta.project import Project
 from rosetta.registry import Cell, Framework
 from rosetta.results import columns, keys, plots, records, titles
 from rosetta.results.groups import Group
+from rosetta.results.markdown import plain, table_row
 from rosetta.results.records import BrokenRecordError, Record
 
 PROFILES = ("full", "quick", "smoke")
@@ -21,8 +21,6 @@ GLANCE = "<!-- results at a glance, made by `python run_all.py report` -->"
 GLANCE_END = "<!-- end of the results at a glance -->"
 # Tasks with dropout: their first loss in training depends on each framework's random numbers.
 WITH_DROPOUT = ("cifar10_cnn",)
-# Signs that mean something to Markdown; an underscore inside a word is nothing but that.
-MEANT = re.compile(r"[\\|*<>&\[\]`~$]|(?<!\w)_|_(?!\w)")
 ORIGINS = {"published": "as published", "mirror": "from a mirror, not the published file"}
 TASK_TITLES = {
     "cifar10_cnn": "VGG-style CNN on CIFAR-10",
@@ -466,15 +464,3 @@ def _relative_difference(values: Sequence[float]) -> float:
 
 def _bold(names: Sequence[str]) -> str:
     return f"**{', '.join(map(plain, names))}**"
-
-
-def plain(text: str) -> str:
-    """Return a text on one line that means nothing to Markdown and HTML, tables included."""
-    if not text.isprintable():
-        text = "".join(sign if sign.isprintable() else " " for sign in text)
-    return MEANT.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def table_row(cells: Iterable[str]) -> str:
-    """Return a row of a Markdown table."""
-    return f"| {' | '.join(map(plain, cells))} |"

@@ -8,6 +8,7 @@ from typing import Any
 
 from rosetta.project import Project
 from rosetta.registry import Cell
+from rosetta.results.markdown import plain
 from rosetta.results.records import Record, write_text
 
 MARK = "<!-- from the records -->"
@@ -24,7 +25,7 @@ def update(project: Project, cells: Iterable[Cell], found: Sequence[Record]) -> 
         try:
             notebook = json.loads(file.read_text(encoding="utf-8"))
             new = with_line(notebook, "  \n".join(lines))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # a notebook that is none: the run says so
         if lines and new != notebook:
             text = json.dumps(new, indent=1, ensure_ascii=False) + "\n"
@@ -57,7 +58,7 @@ def sentence(cell: Cell, found: Sequence[Record]) -> str:
             parts.append(_of_run(max(runs, key=lambda record: str(record["started"]))))
     if not parts:
         return ""
-    return f"**What you will see** with {cell.framework.title}: {'; '.join(parts)}."
+    return f"**What you will see** with {plain(cell.framework.title)}: {'; '.join(parts)}."
 
 
 def _of_run(record: Record) -> str:
@@ -66,7 +67,7 @@ def _of_run(record: Record) -> str:
     text = f"profile `{record['profile']}`"
     if isinstance(seconds, int | float):
         text += f" takes {duration(seconds)}"
-    text += f" on {record['machine']['processor']}, {record['machine']['cores']} cores"
+    text += f" on {plain(record['machine']['processor'])}, {record['machine']['cores']} cores"
     accuracy = record["metrics"].get("accuracy")
     if record["profile"] == "full" and isinstance(accuracy, int | float):
         text += f" and reaches {100 * accuracy:.1f} %"

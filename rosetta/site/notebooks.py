@@ -31,6 +31,10 @@ PROFILES = ("full", "quick", "smoke")
 SIBLINGS = re.compile(r"^\[[^\]]*\]\(\.\).*?(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
+class NoNotebook(ValueError):
+    """A file that should be a notebook, and is none."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell: what it says, as source and as HTML, and what it put out, as HTML."""
@@ -115,22 +119,24 @@ class Runs:
         if name not in self.files:
             return None
         try:
-            content = _read(self.files[name])
-            if not isinstance(content, dict):
-                raise ValueError("not a JSON object")
-            nbformat.validate(content)
-        except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
-            why = str(error).strip().split("\n")[0]
+            return _read(self.files[name])
+        except NoNotebook as why:
             self.broken.append(f"{name} is no notebook ({why}): its outputs are not shown")
             return None
-        return content
 
 
 def load(
     project: Project, entries: Sequence[Entry], runs: Runs, images: render.Images
 ) -> list[Notebook]:
     """Return the notebooks of `entries`, with outputs where an execution of this code is there."""
-    return [_notebook(project, entry, runs, images) for entry in entries]
+    found = []
+    for entry in entries:
+        try:
+            found.append(_notebook(project, entry, runs, images))
+        except NoNotebook as why:
+            name = project.relative(entry.notebook)
+            runs.broken.append(f"{name} is no notebook ({why}): {entry.framework.name} is left out")
+    return found
 
 
 def place(record: Record) -> str:
@@ -180,7 +186,14 @@ def _own_outputs(source: Mapping[str, Any], row: str) -> Mapping[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    """Return the notebook in a file. Raises NoNotebook that says why it is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise NoNotebook("not a JSON object")
+        nbformat.validate(content)
+    except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
+        raise NoNotebook(str(error).strip().split("\n")[0]) from None
     return content
 
 

@@ -1,0 +1,21 @@
+"""Texts of others in Markdown: what they hold means nothing there, nor in HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Signs that mean something to Markdown; an underscore inside a word is nothing but that.
+MEANT = re.compile(r"[\\|*<>&\[\]`~$]|(?<!\w)_|_(?!\w)")
+
+
+def plain(text: str) -> str:
+    """Return a text on one line that means nothing to Markdown and HTML, tables included."""
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return MEANT.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(map(plain, cells))} |"
