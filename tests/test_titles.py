@@ -52,6 +52,8 @@ def test_the_time_of_quick_and_the_accuracy_of_full_stand_in_the_title(project, 
     assert not titles.update(project, cells, [record(), full])
     assert titles.update(project, cells, [record(run={"seconds": 50})])
     assert "76.5" not in title(cells) and title(cells).count(titles.MARK) == 1
+    assert titles.update(project, cells, [record(), full]) and "76.5" in title(cells)
+    assert titles.update(project, cells, []) and titles.MARK not in title(cells)
     after = json.loads(cells[0].notebook.read_text())
     assert after["cells"][1:] == json.loads(before)["cells"][1:]
 

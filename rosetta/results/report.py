@@ -52,7 +52,8 @@ def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
     if not project.results_md.is_file() or project.results_md.read_text(encoding="utf-8") != text:
         records.write_text(project, project.results_md, text)
         changed = True
-    changed |= titles.update(project, report.cells.values(), report.records)
+    fresh = [record for record in report.records if not report.stale(record)]
+    changed |= titles.update(project, report.cells.values(), fresh)
     return changed | _update_readme(project, report.glance()), broken
 
 

@@ -15,7 +15,10 @@ MARK = "<!-- from the records -->"
 
 
 def update(project: Project, cells: Iterable[Cell], found: Sequence[Record]) -> bool:
-    """Write the line of every notebook that has records; return whether one has changed."""
+    """Write the line of every notebook; return whether one has changed.
+
+    found: the records that its present code has made.
+    """
     by_notebook: dict[Any, list[Cell]] = {}
     for cell in cells:
         by_notebook.setdefault(cell.notebook, []).append(cell)
@@ -27,7 +30,7 @@ def update(project: Project, cells: Iterable[Cell], found: Sequence[Record]) -> 
             new = with_line(notebook, "  \n".join(lines))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # a notebook that is none: the run says so
-        if lines and new != notebook:
+        if new != notebook:
             text = json.dumps(new, indent=1, ensure_ascii=False) + "\n"
             write_text(project, file, text)
             changed = True
@@ -35,10 +38,12 @@ def update(project: Project, cells: Iterable[Cell], found: Sequence[Record]) -> 
 
 
 def with_line(notebook: Mapping[str, Any], line: str) -> dict[str, Any]:
-    """Return the notebook with `line` behind the mark at the end of its title."""
+    """Return the notebook with `line` behind the mark at the end of its title, "" for none."""
     title, *rest = notebook["cells"]
-    text = "".join(title["source"]).partition(MARK)[0].rstrip()
-    source = f"{text}\n\n{MARK}\n{line}"
+    source = "".join(title["source"])
+    if MARK in source or line:
+        text = source.partition(MARK)[0].rstrip()
+        source = f"{text}\n\n{MARK}\n{line}" if line else text
     return {**notebook, "cells": [{**title, "source": source.splitlines(keepends=True)}, *rest]}
 
 
