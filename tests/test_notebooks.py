@@ -195,7 +195,8 @@ def test_no_timing_and_no_accuracy_is_typed(notebook):
 
 
 def test_no_plumbing_stands_in_what_is_read(notebook):
-    plumbing = r"os\.dup|devnull|filterwarnings|TF_CPP|MKL_DEBUG|MXNET_|OMP_NUM|OPENBLAS|setLevel"
+    tuned = r"environ(?:\[|\.setdefault\()\W*(?:MKL|MXNET|OMP|OPENBLAS|TF|MALLOC)_"
+    plumbing = rf"os\.dup|devnull|filterwarnings|setLevel|{tuned}"
     for cell in code_cells(notebook):
         assert not re.search(plumbing, source(cell)), source(cell)
 
