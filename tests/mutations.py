@@ -64,7 +64,7 @@ def at_the_ends(task: str) -> list[tuple[str, str, str, str]]:
             "from another seed's weights",
             f"= {START}",
             f"= {ANOTHER_SEED}",
-            "start" if task == CNN else "training",
+            "start|training",
         ),
         ("accuracy on training examples", TEST, TRAINING_SET, "predictions"),
         (
@@ -108,8 +108,15 @@ PYTORCH = [
             "not scaled",
             "x = self.dropout3(F.relu(self.fc1(x.flatten(1))))",
             "x = F.relu(self.fc1(x.flatten(1)))\n"
-            "        x = x * (torch.rand_like(x) < 0.5) if self.training else x / 2",
-            "logits|dropout",
+            "        x = x * (torch.rand_like(x) >= self.dropout3.p) if self.training else x",
+            "dropout",
+        ),
+        (
+            "scaled in inference",
+            "x = self.dropout3(F.relu(self.fc1(x.flatten(1))))",
+            "x, p = F.relu(self.fc1(x.flatten(1))), self.dropout3.p\n"
+            "        x = x * (torch.rand_like(x) >= p) if self.training else x * (1 - p)",
+            "logits",
         ),
         (
             "masks by channel",
@@ -383,7 +390,7 @@ GLUON = [
             "training mode left out",
             "    with autograd.record():",
             "    with autograd.record(train_mode=False):",
-            "dropout|masks",
+            "losses",  # whose gradients MXNet takes to be of another graph, with dropout or without
         ),
         (
             "masks by channel",
