@@ -49,8 +49,10 @@ def enter() -> None:
 
 
 def _enter() -> None:
-    if os.pathsep in str(ROOT):
-        _fail(f"the path of this folder holds '{os.pathsep}', which no Python can run in: move it")
+    # The path of an environment, and of what kernels import, is in lists that this parts.
+    if os.pathsep in f"{ROOT}{HOME}":
+        where = "this folder" if os.pathsep in str(ROOT) else "the folder of $ROSETTA_WORK"
+        _fail(f"the path of {where} holds '{os.pathsep}', which no Python can run in: move it")
     try:
         if Path(sys.prefix) == HOME:
             if not _is_ready():
@@ -112,8 +114,6 @@ def _make() -> None:
 
     if not importlib.util.find_spec("ensurepip"):
         _fail("this Python cannot make .venv: on Debian and Ubuntu, 'apt install python3-venv'")
-    if os.pathsep in str(HOME):
-        _fail(f"this folder has a '{os.pathsep}' in its path, and .venv cannot: rename it")
     with _alone():
         if _is_ready():  # by another start, while this one waited
             return
