@@ -38,10 +38,14 @@ PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabyt
 GIGABYTES = ("packages.gigabytes.cpu", "packages.gigabytes.gpu")
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
-# An environment variable of a row: its value, or {"value", "processor"} for processors of a kind.
+# An environment variable of a row: its value, or {"value", "processor", "device"} for some
+# processors or one device.
 Variable = str | Mapping[str, str]
-VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str}
+VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str, "device": str}
 CORES = "{cores}"  # in a value: the number of physical cores
+# What helps every row is set for every row: glibc keeps freed memory, instead of asking the system
+# for new, zeroed pages for each large array of each step.
+EVERY_ROW = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class Framework:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     familiar: int | None = None  # the site shows the rows of the least two until others are chosen
+
+
+def kernel(framework: Framework) -> dict[str, str]:
+    """Return what a notebook says of the kernel of a row, by which a Jupyter finds it."""
+    return {"display_name": f"Rosetta: {framework.title}", "name": f"rosetta-{framework.name}"}
 
 
 @dataclass(frozen=True)
@@ -227,6 +236,8 @@ def _check_variable(name: str, key: str, variable: Any) -> None:
         _check(name, variable, VARIABLE_KEYS, f"variables.{key}.")
         if "value" not in variable:
             raise UserError(f"{where}.value is missing")
+        if variable.get("device", "cpu") not in ("cpu", "gpu"):
+            raise UserError(f'{where}.device must be "cpu" or "gpu"')
     elif not isinstance(variable, str):
         raise UserError(f"{where} must be a string: put it in quotes")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) or key.startswith("ROSETTA_"):
@@ -262,7 +273,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         packages={key: tuple(packages[key]) for key in ("cpu", "gpu") if key in packages},
         cuda=packages.get("cuda"),
         gigabytes=packages.get("gigabytes", {}),
-        variables=row.get("variables", {}),
+        variables={**EVERY_ROW, **row.get("variables", {})},
         parameters=row.get("parameters", {}),
         facts=row.get("facts", {}),
         familiar=row.get("familiar"),

@@ -19,6 +19,7 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from small_project import heed_ctrl_c
 
+from rosetta import registry
 from rosetta.environments import build, interpreters, kernels, lock, processor, variables
 from rosetta.environments import uv as uv_tool
 from rosetta.errors import Unavailable, UserError
@@ -460,11 +461,16 @@ def test_registers_a_kernel(
     monkeypatch.setenv("THREADS", "3")  # of this process, not of JupyterLab's kernels
     text = '[variables]\nBACKEND = "x"\nTHREADS = "{cores}"\n'
     tiny = row(project, ROW + text)
-    own = {"BACKEND": "x", "THREADS": str(processor.cores())}
+    own = {**registry.EVERY_ROW, "BACKEND": "x", "THREADS": str(processor.cores())}
     folder = kernels.register(project, tiny, "cpu")
-    assert folder == tmp_path / "jupyter" / "kernels" / "rosetta-tiny"
+    assert folder.parent == tmp_path / "jupyter" / "kernels"
+    other = Project(tmp_path / "other")
+    assert kernels.register(other, tiny, "cpu").name != folder.name
+    assert kernels.remove(project, ["tin"]) == []
+    assert kernels.remove(project, ["tiny"]) == [folder.name] and not folder.exists()
+    assert kernels.register(project, tiny, "cpu") == folder
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-    assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == own
+    assert spec["display_name"] == "Rosetta: Tiny (project)" and spec["env"] == own
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
     kernels.register(project, tiny, "cpu")
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
@@ -502,15 +508,21 @@ def test_a_variable_may_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch)
     }
     cores = str(processor.cores())
     found = {"A": "5", "B": "5", "E": cores, "F": f"a {cores} b"}
-    assert variables.resolve(declared) == found
-    assert variables.resolve(declared, already=["A", "E"]) == {
+    assert variables.resolve(declared, "cpu") == found
+    assert variables.resolve(declared, "cpu", already=["A", "E"]) == {
         name: value for name, value in found.items() if name != "E"
     }
+
+
+def test_a_variable_may_hold_for_a_device_only() -> None:
+    declared = {"A": {"value": "1", "device": "cpu"}, "B": {"value": "2", "device": "gpu"}}
+    assert variables.resolve(declared, "cpu") == {"A": "1"}
+    assert variables.resolve(declared, "gpu") == {"B": "2"}
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
     code += "from rosetta.environments import variables; "
-    code += "print(variables.resolve({'N': '{cores}'})['N'])"
+    code += "print(variables.resolve({'N': '{cores}'}, 'cpu')['N'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "1\n", done.stderr
