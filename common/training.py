@@ -34,9 +34,9 @@ DRIFT_LIMITS = (1e-5, 1e-5, 3e-5, 3e-3, 5e-2, 1e-1)
 DRIFT_MEAN = 0.15
 
 # With dropout: the standard deviation between sets of masks, of the first loss and of the means of
-# the windows, as the reference's sets and the recorded runs show it. Were they normally distributed,
-# a correct program would be seven of them away once in 400 billion runs; their tails are heavier, as
-# a training may fall back to chance and recover, and one that did so stayed within the seven.
+# the windows, as the reference's sets and the recorded runs show it. Were they normally
+# distributed, a correct program would be seven of them away once in 400 billion runs; their tails
+# are heavier, as a training may fall back to chance and recover: one that did stayed within.
 FIRST_DEVIATION, WINDOW_DEVIATIONS = 0.018, (0.0025, 0.010, 0.026, 0.026)
 # Of the mean of the first steps, fewer than a window.
 FEW_STEPS_DEVIATION = 0.009
