@@ -9,7 +9,7 @@ from small_project import a_record, fill
 
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import glance, records, report
+from rosetta.results import glance, keys, records, report
 
 
 def text_of(project: Project) -> str:
@@ -211,6 +211,25 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert "| | pictures/s, cifar10_cnn |" in text and "old" not in text
     assert text.startswith("Before.") and text.endswith("After.\n")
     assert not report.write(project) and readme.read_text() == text
+
+
+def test_the_readme_shows_the_machine_that_ran_the_present_code(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    for row in ("row", "other"):
+        records.write(project, a_record(framework=row))
+    newer = {**a_record()["machine"], "name": "machine-2", "processor": "Processor 2"}
+    records.write(project, a_record(machine=newer))
+    monkeypatch.setattr(
+        keys.Keys,
+        "why_stale",
+        lambda _, record, cell: None if record["machine"] == newer else "changed since",
+    )
+    readme = project.root / "README.md"
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
+    report.write(project)
+    assert "on Processor 2" in readme.read_text()
 
 
 def test_the_readme_says_what_stands_in(project: Project) -> None:
