@@ -156,7 +156,7 @@ PYTORCH = [
         "pytorch",
         GRU,
         ("a beta", "betas=(beta1, beta2)", "betas=(beta1, 0.99)", "losses|weights"),
-        ("another epsilon", "eps=epsilon", "eps=1e-7", "weights"),
+        ("another epsilon", "eps=epsilon", "eps=1e-7", "losses|weights"),
         ("AdamW", "torch.optim.Adam(", "torch.optim.AdamW(", "losses|weights"),
         (
             "the first state and not the last",
@@ -253,7 +253,7 @@ TENSORFLOW = [
             "epsilon on the uncorrected root",
             "root = tf.sqrt(v / correction2) + epsilon",
             "root = (tf.sqrt(v) + epsilon) / tf.sqrt(correction2)",
-            "weights",
+            "losses|weights",
         ),
     ),
 ]
@@ -294,7 +294,7 @@ KERAS = [
     *of(
         "keras-jax",
         GRU,
-        ("epsilon left at its default", "epsilon=epsilon)", "epsilon=1e-7)", "weights"),
+        ("epsilon left at its default", "epsilon=epsilon)", "epsilon=1e-7)", "losses|weights"),
         (
             "gates not swapped",
             "return np.concatenate([second, first, new])",
