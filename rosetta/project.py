@@ -73,6 +73,11 @@ class Project:
         return Path(os.environ.get("ROSETTA_STATE") or self.root / ".rosetta").resolve()
 
     @property
+    def logs(self) -> Path:
+        """What builds and notebooks print; on a cluster's host it outlives the runner's state."""
+        return (self.shared or self.state) / "logs"
+
+    @property
     def locks(self) -> Path:
         """The locks of what one process at a time may make or use: environments, data, devices."""
         return self.shared / "locks" if self.shared else self.state

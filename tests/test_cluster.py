@@ -52,6 +52,7 @@ def test_two_workers_make_the_records_that_a_run_here_makes(
     executed = {file.name: file.read_text() for file in project.results.glob("*/*/*/*.ipynb")}
     for file in project.results.glob("*/*/*/*.*"):
         file.unlink()
+    fill(project, rows)  # the notebooks' titles speak of records since
     # A worker's own paths lead to another checkout: it is not to matter.
     other = tmp_path / "other" / "rosetta"
     other.mkdir(parents=True)

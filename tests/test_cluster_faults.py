@@ -177,7 +177,7 @@ def kernels(on: Cluster) -> int:
     for process in psutil.process_iter():
         try:
             here = process.environ().get("ROSETTA_WORK", "").startswith(str(on.folder))
-            found += here and "ipykernel_launcher" in process.cmdline()
+            found += here and "start_kernel" in " ".join(process.cmdline())
         except psutil.Error:
             continue
     return found
@@ -249,7 +249,7 @@ def test_living_sees_the_kernels_of_a_worker(project: Project, tmp_path: Path) -
     with cluster_of(tmp_path / "cluster", project, "one") as on:
         client = start_client(project, on)
         on.wait_for_a_kernel()
-        assert any("ipykernel_launcher" in each for each in living(project))
+        assert any("start_kernel" in each for each in living(project))
         client.send_signal(signal.SIGTERM)
         client.communicate(timeout=60)
         assert client.returncode == runner.INTERRUPTED

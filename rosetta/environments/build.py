@@ -73,7 +73,7 @@ def ensure(project: Project, framework: Framework, device: str, log: Log) -> Pat
     if not framework.packages.get(device):
         raise Unavailable(f"{framework.title} has no build for a GPU here: use --device cpu")
     if not is_ready(project, framework, device):
-        (project.state / "logs").mkdir(parents=True, exist_ok=True)
+        project.logs.mkdir(parents=True, exist_ok=True)
         project.locks.mkdir(parents=True, exist_ok=True)
         with _held(FileLock(project.locks / f"env-{environment.name}.lock")):
             if not is_ready(project, framework, device):
@@ -150,7 +150,7 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
     python = interpreters.find_python(framework.python, log)
     log(f"{name}: building (Python {framework.python}, {', '.join(framework.packages[device])})")
     shutil.rmtree(environment, ignore_errors=True)  # outdated, or half-made by a killed run
-    output = project.state / "logs" / f"env-{name}.log"
+    output = project.logs / f"env-{name}.log"
     output.write_text("", encoding="utf-8")
     _run(project, [uv.executable(), "venv", "--python", str(python), str(environment)], output)
     _install(project, framework, device, output, log)

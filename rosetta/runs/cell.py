@@ -52,7 +52,7 @@ def execute(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
     except (UserError, OSError, MemoryError):
         raise
     except Exception as error:
-        log = look.project.state / "logs" / f"{cell.task}-{cell.framework.name}-fault.log"
+        log = look.project.logs / f"{cell.task}-{cell.framework.name}-fault.log"
         records.write_text(look.project, log, traceback.format_exc())
         where = look.project.relative(log)
         reason = f"a fault of the runner, {type(error).__name__}: see {where}"
@@ -145,7 +145,7 @@ def _job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
         variables=variables,
         timeout=setting.timeout,
         here=python.here,
-        log=look.project.state / "logs" / f"{cell.task}-{cell.framework.name}.log",
+        log=look.project.logs / f"{cell.task}-{cell.framework.name}.log",
     )
 
 

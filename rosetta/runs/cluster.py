@@ -275,7 +275,7 @@ class Cluster:
             warning = worker.product.note(answer["matmul_gflops"], task.matrix.fastest_before())
             if warning:
                 self.display.line(f"  {worker.address}: {warning}", style="yellow")
-        notebook = json.loads(files["executed.ipynb"]) if "executed.ipynb" in files else None
+        notebook = json.loads(files["executed.json"]) if "executed.json" in files else None
         done = Done(record, notebook, self._weights(files), tuple(answer["replaced"]))
         task.matrix.say_what_was_replaced(done)
         task.done.append(done)

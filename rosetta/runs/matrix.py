@@ -115,7 +115,7 @@ class Matrix:
         outcomes.keep_weights(file.with_suffix(".npz"), record, done.weights)
         kept, executed = records.after(records.read(self.project, file), record), file
         if kept is not record:
-            executed = self.project.state / "logs" / f"{record['task']}-{record['framework']}"
+            executed = self.project.logs / f"{record['task']}-{record['framework']}"
         executed = executed.with_suffix(".ipynb")
         if done.notebook is None:
             executed.unlink(missing_ok=True)

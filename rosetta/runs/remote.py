@@ -23,7 +23,7 @@ from rosetta.data import datasets
 from rosetta.errors import Unavailable
 from rosetta.options import Options
 from rosetta.project import Project
-from rosetta.results import publish, records
+from rosetta.results import records
 from rosetta.runs import cell, machine
 from rosetta.runs.states import Look, Setting, make_setting, select
 from rosetta.runs.watch import watched
@@ -85,7 +85,7 @@ def _execute(
     if done.weights is not None:
         shutil.move(done.weights, folder / "weights.npz")
     if done.notebook is not None:
-        (folder / "executed.ipynb").write_text(publish.dumps(done.notebook), encoding="utf-8")
+        (folder / "executed.json").write_text(json.dumps(done.notebook), encoding="utf-8")
     return {"matmul_gflops": measured, "replaced": done.replaced}
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # What an answer may consist of, and the question; see rosetta/runs/remote.py.
-QUESTION, ANSWER = "question.json", ("answer.json", "record.json", "executed.ipynb", "weights.npz")
+QUESTION, ANSWER = "question.json", ("answer.json", "record.json", "executed.json", "weights.npz")
 POLL_SECONDS = 0.1
 # What the checkout's process has for ending its kernel, once it is told to stop.
 STOP_SECONDS = 20.0
