@@ -9,7 +9,7 @@ from small_project import a_record, fill
 
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import records, report
+from rosetta.results import glance, records, report
 
 
 def text_of(project: Project) -> str:
@@ -201,7 +201,7 @@ def test_nothing_to_draw_needs_no_matplotlib(
 def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     readme = project.root / "README.md"
-    readme.write_text(f"Before.\n\n{report.GLANCE}\nold\n{report.GLANCE_END}\n\nAfter.\n")
+    readme.write_text(f"Before.\n\n{glance.BEGIN}\nold\n{glance.END}\n\nAfter.\n")
     records.write(project, a_record())
     records.write(project, a_record(profile="full", metrics={"accuracy": 0.7712}))
     assert report.write(project)
@@ -214,7 +214,7 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
 def test_the_readme_says_what_stands_in(project: Project) -> None:
     fill(project, {"row": "ok_record", "other": "ok_record"})
     readme = project.root / "README.md"
-    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     records.write(project, a_record(data="synthetic", weights="random"))
     report.write(project)
     assert "| | pictures/s, cifar10_cnn, synthetic data, random weights |" in readme.read_text()
@@ -228,7 +228,7 @@ def test_the_readme_says_what_stands_in(project: Project) -> None:
 def test_the_readme_shows_no_smoke_run(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     readme = project.root / "README.md"
-    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     records.write(project, a_record(profile="smoke"))
     report.write(project)
     assert "No records are kept here yet" in readme.read_text()

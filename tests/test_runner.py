@@ -35,7 +35,7 @@ from rosetta.data import datasets
 from rosetta.environments import build
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import records, report
+from rosetta.results import glance, records, report
 from rosetta.runs import execution, machine, outcomes, runner
 
 
@@ -293,7 +293,7 @@ def test_a_broken_record_is_left_alone_and_the_others_run(project: Project) -> N
 def test_a_smoke_run_leaves_the_tables_alone_and_is_listed(project: Project, quick: dict) -> None:
     fill(project, {"a": "ok_record"})
     readme = project.root / "README.md"
-    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     run(project, **quick)
     before = project.results_md.read_bytes(), readme.read_bytes()
     fill(project, {"b": "exception"})
