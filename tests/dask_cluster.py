@@ -24,11 +24,14 @@ def wait_until(true: Callable[[], object], seconds: float = START_SECONDS) -> No
         time.sleep(0.05)
 
 
-def descendants(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+def started_by(processes: Iterable[psutil.Process]) -> list[str]:
+    """The command lines of what processes have started, as far as it has not ended yet."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            found += process.children(recursive=True)
+            for each in process.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    found.append(" ".join(each.cmdline()))
     return found
 
 
@@ -88,8 +91,7 @@ class Cluster:
         """Wait until the endless notebook is in its loop; return what executes it."""
 
         def loops() -> bool:
-            found = self.answering().values()
-            return any("sleep" in " ".join(each.cmdline()) for each in descendants(found))
+            return any("sleep" in each for each in started_by(self.answering().values()))
 
         wait_until(loops)
         return self.answering()
