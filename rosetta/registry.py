@@ -38,9 +38,10 @@ PACKAGE_KEYS: dict[str, type] = {"cpu": list, "gpu": list, "cuda": str, "gigabyt
 GIGABYTES = ("packages.gigabytes.cpu", "packages.gigabytes.gpu")
 OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 
-# An environment variable of a row: its value, or {"value", "processor"} for processors of a kind.
+# An environment variable of a row: its value, or {"value", "processor", "device"} for some
+# processors or one device.
 Variable = str | Mapping[str, str]
-VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str}
+VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str, "device": str}
 CORES = "{cores}"  # in a value: the number of physical cores
 
 
@@ -227,6 +228,8 @@ def _check_variable(name: str, key: str, variable: Any) -> None:
         _check(name, variable, VARIABLE_KEYS, f"variables.{key}.")
         if "value" not in variable:
             raise UserError(f"{where}.value is missing")
+        if variable.get("device", "cpu") not in ("cpu", "gpu"):
+            raise UserError(f'{where}.device must be "cpu" or "gpu"')
     elif not isinstance(variable, str):
         raise UserError(f"{where} must be a string: put it in quotes")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) or key.startswith("ROSETTA_"):

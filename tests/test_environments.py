@@ -502,15 +502,21 @@ def test_a_variable_may_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch)
     }
     cores = str(processor.cores())
     found = {"A": "5", "B": "5", "E": cores, "F": f"a {cores} b"}
-    assert variables.resolve(declared) == found
-    assert variables.resolve(declared, already=["A", "E"]) == {
+    assert variables.resolve(declared, "cpu") == found
+    assert variables.resolve(declared, "cpu", already=["A", "E"]) == {
         name: value for name, value in found.items() if name != "E"
     }
+
+
+def test_a_variable_may_hold_for_a_device_only() -> None:
+    declared = {"A": {"value": "1", "device": "cpu"}, "B": {"value": "2", "device": "gpu"}}
+    assert variables.resolve(declared, "cpu") == {"A": "1"}
+    assert variables.resolve(declared, "gpu") == {"B": "2"}
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
     code += "from rosetta.environments import variables; "
-    code += "print(variables.resolve({'N': '{cores}'})['N'])"
+    code += "print(variables.resolve({'N': '{cores}'}, 'cpu')['N'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "1\n", done.stderr

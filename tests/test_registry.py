@@ -87,6 +87,7 @@ def test_shares_an_environment(project: Project) -> None:
         (ROW + '[variables]\nA = "{core}"\n', "variables.A: {core} means nothing, only {cores}"),
         (ROW + "[variables.A]\nvalue = 5\n", "variables.A.value must be a string"),
         (ROW + '[variables.A]\nprocessor = "avx2"\n', "variables.A.value is missing"),
+        (ROW + '[variables.A]\nvalue = "5"\ndevice = "tpu"\n', 'A.device must be "cpu" or "gpu"'),
         (ROW + '[variables.A]\nvalu = "5"\n', "unknown key 'variables.A.valu': did you mean"),
         (ROW + '[variables]\nROSETTA_DATA = "x"\n', "not a name that a row's variable may have"),
         (ROW + '[variables]\n"A=B" = "x"\n', "not a name that a row's variable may have"),
@@ -183,7 +184,7 @@ def test_whatever_a_row_says_it_is_a_row_or_one_line_about_it(said: dict) -> Non
             return
         keys.Keys(project).environment(found, "cpu")
         keys.digest(dict(found.parameters))
-        for name, value in variables.resolve(found.variables).items():
+        for name, value in variables.resolve(found.variables, "cpu").items():
             assert name.isidentifier() and isinstance(value, str) and "\0" not in value
         assert "/" not in (found.notebook or "") and not (found.notebook or "").startswith(".")
         for each in (each for packages in found.packages.values() for each in packages):

@@ -6,7 +6,7 @@ import pytest
 from small_project import ROOT
 
 from rosetta import registry
-from rosetta.environments import build
+from rosetta.environments import build, variables
 from rosetta.project import Project
 from rosetta.site import families
 
@@ -66,7 +66,7 @@ def test_statements_hold_in_the_environment_of_the_row(row: str) -> None:
     python = build.ensure(PROJECT, framework, "cpu", print)
     done = subprocess.run(
         [str(python), "-c", "\n".join(lines)],
-        env={**framework.variables, "PATH": ""},
+        env={**variables.resolve(framework.variables, "cpu"), "PATH": ""},
         capture_output=True,
         text=True,
     )

@@ -70,7 +70,7 @@ def _write(project: Project, framework: Framework, device: str, folder_of: Path)
         "argv": command(python),
         "display_name": f"Rosetta: {framework.title}",
         "language": "python",
-        "env": resolve(framework.variables),
+        "env": resolve(framework.variables, device),
     }
     if "ROSETTA_DATA" in os.environ:
         spec["env"]["ROSETTA_DATA"] = str(project.data)

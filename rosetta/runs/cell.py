@@ -143,6 +143,7 @@ def _job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
         prefix=python.prefix,
         parameters=setting.parameters(cell.framework),
         variables=variables,
+        device=setting.device,
         timeout=setting.timeout,
         here=python.here,
         log=look.project.state / "logs" / f"{cell.task}-{cell.framework.name}.log",

@@ -53,6 +53,7 @@ class Job:
     prefix: Path  # sys.prefix of the interpreter, which the kernel is checked against
     parameters: Mapping[str, Any]
     variables: Mapping[str, Variable] = field(default_factory=dict)
+    device: str = "cpu"
     timeout: float = 3600.0
     here: bool = False  # an interpreter of the user's, which does not know the repository
     log: Path | None = None  # what the driver and the kernel's process print past the notebook
@@ -165,7 +166,7 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
 
 def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(job.interpreter.parent), os.environ.get("PATH", os.defpath)])
-    own = variables.resolve(job.variables, already=os.environ)
+    own = variables.resolve(job.variables, job.device, already=os.environ)
     found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
     found["ROSETTA_FILES"] = str(folder / FILES)
     if job.here and "PYTHONPATH" in os.environ:  # which is the user's, as that Python is
