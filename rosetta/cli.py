@@ -242,14 +242,21 @@ def list_(**chosen: Any) -> None:
 @commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @device_option
-@click.option("--jupyter", is_flag=True, help="Offer them as kernels in JupyterLab.")
-def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
+@click.option("--jupyter", is_flag=True, help="Offer them as kernels in your own JupyterLab.")
+@click.option("--remove", is_flag=True, help="With --jupyter: take these kernels away again.")
+def env(names: tuple[str, ...], device: str, jupyter: bool, remove: bool) -> int:
     """Build environments ('all' for every one)."""
     from rosetta.environments import build, kernels
     from rosetta.runs.machine import choose_device
     from rosetta.runs.watch import watched
 
     project, rows = Project.here(), _rows(names)
+    if remove:
+        if not jupyter:
+            raise UserError("--remove takes kernels away: say --jupyter --remove")
+        gone = kernels.remove(project, [] if "all" in names else [row.name for row in rows])
+        _say(f"Removed: {', '.join(gone)}" if gone else "Nothing to remove.")
+        return 0
     device = choose_device(device)
     plan = build.plan(project, rows, device)
     for line in ["Environments to build:", *(f"  {line}" for line in plan)] if plan else []:
@@ -262,7 +269,7 @@ def env(names: tuple[str, ...], device: str, jupyter: bool) -> int:
             _say(f"{row.name}: {outcome}")
         elif jupyter:
             kernels.register(project, row, device)
-            _say(f"{row.name}: JupyterLab offers it as 'Rosetta: {row.title}'")
+            _say(f"{row.name}: JupyterLab offers it as '{kernels.title(project, row)}'")
         else:
             _say(f"{row.name}: {project.relative(outcome)}")
     return int(any(isinstance(outcome, Unavailable) for outcome in built.values()))

@@ -43,6 +43,9 @@ OWNED_BY_ENVIRONMENT = ("python", "build", "packages")
 Variable = str | Mapping[str, str]
 VARIABLE_KEYS: dict[str, type] = {"value": str, "processor": str, "device": str}
 CORES = "{cores}"  # in a value: the number of physical cores
+# What helps every row is set for every row: glibc keeps freed memory, instead of asking the system
+# for new, zeroed pages for each large array of each step.
+EVERY_ROW = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Framework:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     familiar: int | None = None  # the site shows the rows of the least two until others are chosen
+
+
+def kernel(framework: Framework) -> dict[str, str]:
+    """Return what a notebook says of the kernel of a row, by which a Jupyter finds it."""
+    return {"display_name": f"Rosetta: {framework.title}", "name": f"rosetta-{framework.name}"}
 
 
 @dataclass(frozen=True)
@@ -265,7 +273,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         packages={key: tuple(packages[key]) for key in ("cpu", "gpu") if key in packages},
         cuda=packages.get("cuda"),
         gigabytes=packages.get("gigabytes", {}),
-        variables=row.get("variables", {}),
+        variables={**EVERY_ROW, **row.get("variables", {})},
         parameters=row.get("parameters", {}),
         facts=row.get("facts", {}),
         familiar=row.get("familiar"),

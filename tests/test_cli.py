@@ -262,8 +262,13 @@ def test_env_registers_kernels(
 ) -> None:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
     assert cli.main(["env", "alpha", "--jupyter"]) == 0
-    assert (tmp_path / "jupyter" / "kernels" / "rosetta-alpha" / "kernel.json").is_file()
-    assert "'Rosetta: Alpha'" in capsys.readouterr().out
+    offered = tmp_path / "jupyter" / "kernels"
+    assert len(list(offered.glob("rosetta-alpha-*/kernel.json"))) == 1
+    (offered / "rosetta-alpha-00000000").mkdir()  # of another checkout
+    assert cli.main(["env", "alpha", "--remove"]) == 2
+    assert cli.main(["env", "all", "--jupyter", "--remove"]) == 0
+    assert [path.name for path in offered.iterdir()] == ["rosetta-alpha-00000000"]
+    assert "'Rosetta: Alpha (" in capsys.readouterr().out
 
 
 def test_data_says_what_each_task_has(

@@ -19,6 +19,7 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from small_project import heed_ctrl_c
 
+from rosetta import registry
 from rosetta.environments import build, interpreters, kernels, lock, processor, variables
 from rosetta.environments import uv as uv_tool
 from rosetta.errors import Unavailable, UserError
@@ -460,11 +461,16 @@ def test_registers_a_kernel(
     monkeypatch.setenv("THREADS", "3")  # of this process, not of JupyterLab's kernels
     text = '[variables]\nBACKEND = "x"\nTHREADS = "{cores}"\n'
     tiny = row(project, ROW + text)
-    own = {"BACKEND": "x", "THREADS": str(processor.cores())}
+    own = {**registry.EVERY_ROW, "BACKEND": "x", "THREADS": str(processor.cores())}
     folder = kernels.register(project, tiny, "cpu")
-    assert folder == tmp_path / "jupyter" / "kernels" / "rosetta-tiny"
+    assert folder.parent == tmp_path / "jupyter" / "kernels"
+    other = Project(tmp_path / "other")
+    assert kernels.register(other, tiny, "cpu").name != folder.name
+    assert kernels.remove(project, ["tin"]) == []
+    assert kernels.remove(project, ["tiny"]) == [folder.name] and not folder.exists()
+    assert kernels.register(project, tiny, "cpu") == folder
     spec = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))
-    assert spec["display_name"] == "Rosetta: Tiny" and spec["env"] == own
+    assert spec["display_name"] == "Rosetta: Tiny (project)" and spec["env"] == own
     monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
     kernels.register(project, tiny, "cpu")
     again = json.loads((folder / "kernel.json").read_text(encoding="utf-8"))

@@ -203,9 +203,13 @@ def test_no_plumbing_stands_in_what_is_read(notebook):
 
 def test_it_reads_well_in_every_cell_id_and_metadata(notebook):
     assert notebook["nbformat"] == 4
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
+
+
+def test_it_names_the_kernel_of_the_row_whose_outputs_it_shows(notebook):
+    row = registry.load(Project(ROOT))[notebook["metadata"]["rosetta"]["framework"]]
+    assert notebook["metadata"]["kernelspec"] == registry.kernel(row)
 
 
 def outputs(notebook):

@@ -15,6 +15,7 @@ from small_project import TASK, a_record, fill
 from test_outcomes import emitted, judged
 
 from rosetta.project import Project
+from rosetta.registry import Framework
 from rosetta.results import publish, records, report
 from rosetta.results.private import Cleaner
 
@@ -147,7 +148,7 @@ def test_whatever_a_cell_puts_out_can_be_published(project: Project, outputs: li
     text.encode("utf-8")
     nbformat.reads(text, as_version=4)
     assert publish.normalise(kept, Cleaner(project)) == kept
-    assert publish.with_outputs(executed, kept, "row") is not None
+    assert publish.with_outputs(executed, kept, Framework("row", "Row")) is not None
 
 
 @QUICK

@@ -11,6 +11,7 @@ import pytest
 from small_project import FIXTURES, fill
 
 from rosetta.project import Project
+from rosetta.registry import Framework
 from rosetta.results import publish
 from rosetta.results.private import Cleaner
 from rosetta.runs import execution
@@ -99,14 +100,16 @@ def test_outputs_go_back_into_the_source_without_the_injected_cell() -> None:
     executed = notebook(
         parameters, injected, *({**each, "outputs": [stream("s")]} for each in rest)
     )
-    saved = publish.with_outputs(source, executed, "row")
+    row = Framework("row", "Row")
+    saved = publish.with_outputs(source, executed, row)
     assert [each["id"] for each in saved["cells"]] == [each["id"] for each in source["cells"]]
     assert [each.get("execution_count") for each in saved["cells"]] == [None, 1, 2, 3]
     assert saved["cells"][3]["outputs"][0]["text"] == "s"
     assert saved["metadata"]["rosetta"]["framework"] == "row"
+    assert saved["metadata"]["kernelspec"]["name"] == "rosetta-row"
     nbformat.validate(nbformat.reads(publish.dumps(saved), as_version=4))
     source["cells"][2]["source"] = "changed"
-    assert publish.with_outputs(source, executed, "row") is None
+    assert publish.with_outputs(source, executed, row) is None
 
 
 def test_a_long_output_keeps_its_beginning_and_its_end(project: Project) -> None:

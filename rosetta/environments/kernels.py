@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from rosetta.environments.variables import resolve
 from rosetta.errors import UserError
 from rosetta.files import write_json
 from rosetta.project import Project, home
-from rosetta.registry import Framework
+from rosetta.registry import Framework, kernel
 
 
 def command(interpreter: Path, *importable: Path) -> list[str]:
@@ -29,12 +30,43 @@ def command(interpreter: Path, *importable: Path) -> list[str]:
 
 
 def register(project: Project, framework: Framework, device: str) -> Path:
-    """Offer a row's environment to the user's JupyterLab; return the folder of its kernelspec."""
+    """Offer a row's environment to the user's JupyterLab; return the folder of its kernelspec.
+
+    Its name tells this checkout from others, whose rows may be other versions.
+    """
+    target = _users_kernels() / (kernel(framework)["name"] + _checkout(project))
+    return _write(project, framework, device, target, title(project, framework))
+
+
+def title(project: Project, framework: Framework) -> str:
+    """Return what the user's JupyterLab calls the kernel of a row."""
+    return f"{kernel(framework)['display_name']} ({project.root.name})"
+
+
+def remove(project: Project, names: Sequence[str]) -> list[str]:
+    """Take what `register` has offered of these rows from the user's JupyterLab.
+
+    Returns the names of the kernels that were there. No names: those of this checkout, rows that
+    are gone included.
+    """
+    ends = [f"{name}{_checkout(project)}" for name in names or ("*",)]
+    found = sorted(path for end in ends for path in _users_kernels().glob(f"rosetta-{end}"))
+    for path in found:
+        shutil.rmtree(path)
+    return [path.name for path in found]
+
+
+def _users_kernels() -> Path:
     from jupyter_core.paths import jupyter_data_dir
 
     if home() is None and "JUPYTER_DATA_DIR" not in os.environ:
         raise UserError("--jupyter: this user has no home folder: set HOME or JUPYTER_DATA_DIR")
-    return _write(project, framework, device, Path(jupyter_data_dir()))
+    return Path(jupyter_data_dir()) / "kernels"
+
+
+def _checkout(project: Project) -> str:
+    """Return the end of the names of this checkout's kernels."""
+    return "-" + hashlib.sha256(str(project.root).encode()).hexdigest()[:8]
 
 
 def lab(
@@ -48,7 +80,8 @@ def lab(
     offered = home / "offered"
     shutil.rmtree(offered, ignore_errors=True)  # a row that is gone offers no kernel
     for row in rows:
-        _write(project, row, device, offered)
+        names = kernel(row)  # those that the notebooks name
+        _write(project, row, device, offered / "kernels" / names["name"], names["display_name"])
     own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     places = {name: str(home / name.lower()) for name in own}
     command = [
@@ -62,13 +95,12 @@ def lab(
     )
 
 
-def _write(project: Project, framework: Framework, device: str, folder_of: Path) -> Path:
-    """Write the kernelspec of a row's environment below a folder of Jupyter's data."""
-    target = folder_of / "kernels" / f"rosetta-{framework.name}"
+def _write(project: Project, framework: Framework, device: str, target: Path, shown: str) -> Path:
+    """Write the kernelspec of a row's environment into a folder."""
     python = interpreter(folder(project, framework, device))
     spec: dict[str, Any] = {
         "argv": command(python),
-        "display_name": f"Rosetta: {framework.title}",
+        "display_name": shown,
         "language": "python",
         "env": resolve(framework.variables, device),
     }

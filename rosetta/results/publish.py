@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from rosetta import registry
+from rosetta.registry import Framework
 from rosetta.results import keys
 from rosetta.results.private import Cleaner, TooDeep
 from rosetta.results.records import MEDIA_TYPE
@@ -40,13 +42,16 @@ def normalise(notebook: Mapping[str, Any], clean: Cleaner) -> Notebook:
             if ERROR_MARKER not in cell["metadata"].get("tags", [])
         )
     ]
-    return {"cells": cells, "metadata": _metadata(), "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": cells, "metadata": _metadata(KERNELSPEC), "nbformat": 4, "nbformat_minor": 5}
 
 
 def with_outputs(
-    source: Mapping[str, Any], executed: Mapping[str, Any], framework: str
+    source: Mapping[str, Any], executed: Mapping[str, Any], framework: Framework
 ) -> Notebook | None:
-    """Return the notebook `source` with the outputs of its execution, or None if code differs."""
+    """Return the notebook `source` with the outputs of its execution, or None if code differs.
+
+    It names the kernel of the row whose outputs it shows.
+    """
     if keys.code_of(source) != keys.code_of(executed):
         return None
     runs = (
@@ -62,8 +67,8 @@ def with_outputs(
             count += 1
             cell.update(execution_count=count, outputs=[_numbered(each, count) for each in outputs])
         cells.append(cell)
-    made = {"framework": framework, "source": keys.digest(keys.code_of(source))}
-    metadata = {**_metadata(), "rosetta": made}
+    made = {"framework": framework.name, "source": keys.digest(keys.code_of(source))}
+    metadata = {**_metadata(registry.kernel(framework)), "rosetta": made}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -109,8 +114,8 @@ def _normal_cell(
     return normal
 
 
-def _metadata() -> dict[str, Any]:
-    return {"kernelspec": dict(KERNELSPEC), "language_info": {"name": "python"}}
+def _metadata(kernel: Mapping[str, str]) -> dict[str, Any]:
+    return {"kernelspec": dict(kernel), "language_info": {"name": "python"}}
 
 
 def _numbered(output: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Matrix:
                 continue
             source = json.loads(cell.notebook.read_text(encoding="utf-8"))
             run = json.loads(executed.read_text(encoding="utf-8"))
-            notebook = publish.with_outputs(source, run, cell.framework.name)
+            notebook = publish.with_outputs(source, run, cell.framework)
             if notebook:
                 records.write_text(self.project, cell.notebook, publish.dumps(notebook))
 

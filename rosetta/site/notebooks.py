@@ -110,7 +110,7 @@ class Runs:
         for record in sorted(mine, key=rank, reverse=True):
             content = self._read(f"{place(record)}.ipynb")
             if content is not None:
-                content = publish.with_outputs(source, content, entry.framework.name)
+                content = publish.with_outputs(source, content, entry.framework)
             if content is not None:
                 return content, record
         return None, None
