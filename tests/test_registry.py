@@ -50,7 +50,7 @@ def test_reads_a_row(project: Project) -> None:
     assert row.title == "Alpha" and row.environment == "alpha" and row.cuda == "13.0"
     assert row.packages == {"cpu": ("alpha==1.0",), "gpu": ("alpha[cuda]==1.0",)}
     assert row.gigabytes == {"cpu": 0.5}
-    assert row.variables == {"A": "1"} and row.parameters == {"backend": "x"}
+    assert row.variables == {**registry.EVERY_ROW, "A": "1"} and row.parameters == {"backend": "x"}
 
 
 def test_rows_are_sorted_and_may_be_facts_only(project: Project) -> None:

@@ -74,6 +74,7 @@ def test_what_qualifies_a_figure_stands_beside_it(project: Project) -> None:
     fill(project, {"row": "ok_record", "other": "ok_record"})
     environment = {
         "here": True,
+        "variables": {"THREADS": "2"},
         "python": "3.12.1",
         "packages": {"torch": "2.9.0"},
         "differs": {"torch": {"found": "2.9.0", "locked": "2.13.0"}},
@@ -88,6 +89,7 @@ def test_what_qualifies_a_figure_stands_beside_it(project: Project) -> None:
     assert row["training pictures/s"] == "400 (380–410)"
     assert "**On synthetic data**" in text
     assert "- **Row row**: torch 2.9.0 where the lock has 2.13.0\n" in text
+    assert "- **Row row**: run with THREADS=2\n" in text
     assert "- **Row row**: run in a Python 3.12.1 of the user's own (--here)\n" in text
     assert "- **Row row**: medians of 3 runs, least and most in brackets\n" in text
     assert "- **Row row**: not measured: peak memory, GiB\n" in text

@@ -75,6 +75,7 @@ def test_a_failure_stops_no_other_row_and_a_second_run_repeats_only_it(
     assert record["status"] == "ok"
     assert record["run"]["seconds"] > record["run"]["cell_seconds"]
     assert record["environment"]["here"] is True
+    assert record["environment"]["variables"] == registry.EVERY_ROW
     assert "ValueError: no weights" in project.results_md.read_text()
     assert states(project, **quick)["b"] == ("ok", None)
     code, said = run(project, **quick)

@@ -359,6 +359,8 @@ class Report:
             yield f"run in a Python {environment['python']} of the user's own (--here)"
         for name, each in environment.get("differs", {}).items():
             yield f"{name} {each['found']} where the lock has {each['locked']}"
+        for name, value in environment.get("variables", {}).items():
+            yield f"run with {name}={value}"
         if record.get("dialect_losses") is not None:
             part = f"{record['dialect_losses']:.0e}"
             yield f"its dialect makes the losses of the check part from the base form's by {part}"

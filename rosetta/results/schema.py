@@ -53,6 +53,7 @@ class Environment(TypedDict):
     packages: NotRequired[dict[Key, Text | None]]
     differs: NotRequired[dict[Key, Difference]]
     libraries: NotRequired[dict[Key, Text | None]]
+    variables: NotRequired[dict[Key, Text]]  # those that the row sets
 
 
 class Check(TypedDict):

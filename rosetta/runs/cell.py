@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rosetta.environments import build, here
+from rosetta.environments import build, here, variables
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework, Variable
@@ -134,20 +135,27 @@ def attempt(asked: here.Here, framework: Framework) -> here.Python | Unavailable
 
 def _job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
     setting = look.setting
-    variables: dict[str, Variable] = dict(cell.framework.variables)
+    own: dict[str, Variable] = dict(cell.framework.variables)
     if setting.device == "cpu" and machine.accelerator():
-        variables["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
+        own["CUDA_VISIBLE_DEVICES"] = ""  # some frameworks take a GPU unasked
     return execution.Job(
         notebook=cell.notebook,
         interpreter=python.interpreter,
         prefix=python.prefix,
         parameters=setting.parameters(cell.framework),
-        variables=variables,
+        variables=own,
         device=setting.device,
         timeout=setting.timeout,
         here=python.here,
         log=look.project.state / "logs" / f"{cell.task}-{cell.framework.name}.log",
     )
+
+
+def _environment(look: Look, cell: Cell, python: here.Python) -> dict[str, Any]:
+    """Return what a record says of the Python of a run, and of the variables that the row sets."""
+    device = look.setting.device
+    own = variables.resolve(cell.framework.variables, device, already=os.environ)
+    return {**python.describe(), "variables": own}
 
 
 def _base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python | None) -> Record:
@@ -172,7 +180,7 @@ def _base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python |
         "key_parts": parts,
         "parameters": setting.parameters(cell.framework),
         "machine": dict(setting.machine),
-        "environment": python.describe() if python else {},
+        "environment": _environment(look, cell, python) if python else {},
         "repeats": 1,
         "versions": {},
         "checks": {},
