@@ -10,7 +10,7 @@ from typing import Any
 from rosetta import registry
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
-from rosetta.results import columns, keys, plots, records, titles
+from rosetta.results import columns, keys, plots, records, times, titles
 from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
 from rosetta.results.records import BrokenRecordError, Record
@@ -19,6 +19,8 @@ PROFILES = ("full", "quick", "smoke")
 TEMPLATE = "results.md.jinja"
 GLANCE = "<!-- results at a glance, made by `python run_all.py report` -->"
 GLANCE_END = "<!-- end of the results at a glance -->"
+HOUR = "<!-- the first hour, made by `python run_all.py report` -->"
+HOUR_END = "<!-- end of the first hour -->"
 # Tasks with dropout: their first loss in training depends on each framework's random numbers.
 WITH_DROPOUT = ("cifar10_cnn",)
 ORIGINS = {"published": "as published", "mirror": "from a mirror, not the published file"}
@@ -54,17 +56,21 @@ def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
         changed = True
     fresh = [record for record in report.records if not report.stale(record)]
     changed |= titles.update(project, report.cells.values(), fresh)
-    return changed | _update_readme(project, report.glance()), broken
+    parts = {(GLANCE, GLANCE_END): report.glance(), (HOUR, HOUR_END): report.first_hour()}
+    return changed | _update_readme(project, parts), broken
 
 
-def _update_readme(project: Project, table: str) -> bool:
-    """Put the results at a glance between their marks in README.md, where it has them."""
+def _update_readme(project: Project, parts: Mapping[tuple[str, str], str]) -> bool:
+    """Put what the records say between its marks in README.md, where it has them."""
     readme = project.root / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    before, mark, rest = text.partition(GLANCE)
-    _, end, after = rest.partition(GLANCE_END)
-    new = f"{before}{mark}\n{table}{end}{after}"
-    if not (mark and end) or new == text:
+    new = text
+    for (start, stop), part in parts.items():
+        before, mark, rest = new.partition(start)
+        _, end, after = rest.partition(stop)
+        if mark and end:
+            new = f"{before}{mark}\n{part}{end}{after}"
+    if new == text:
         return False
     records.write_text(project, readme, new)
     return True
@@ -204,6 +210,34 @@ class Report:
             cells = [self._glance_cell(group, name) for group in tasks.values()]
             lines.append(f"| {plain(self.title(name))} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n\n"
+
+    def first_hour(self) -> str:
+        """Return what README.md says of how long the first two commands take."""
+        if not self.at_a_glance:
+            return "\nNo records are kept here yet: `python run_all.py` makes yours.\n\n"
+        tasks = {group.task: group for group in self.groups(*self.at_a_glance)}
+        took = {
+            (each["framework"], task): float(each["run"]["seconds"])
+            for task, group in tasks.items()
+            for each in group.ok
+            if "run" in each
+        }
+        if not took:
+            return "\nNo record says how long it took.\n\n"
+        (name, task), first = min(took.items(), key=lambda each: (self._familiar(each[0][0]), each))
+        title = columns.machine_title(tasks[min(tasks)].records[0]["machine"])
+        return (
+            f"\nOn {plain(title)}, once its environment and data are there:\n\n"
+            f"- `python run_all.py --framework {name} --task {task}` takes about "
+            f"{times.words(first)}: one network is proven to be the reference's, trained and "
+            "measured, and results.md has its row;\n"
+            f"- `python run_all.py` takes about {times.words(sum(took.values()))} for "
+            f"{len(took)} notebooks, and results.md has them side by side.\n\n"
+        )
+
+    def _familiar(self, name: str) -> int:
+        framework: Framework | None = self.frameworks.get(name)
+        return framework.familiar or len(self.rows) if framework else len(self.rows)
 
     def _glance_cell(self, group: Group, name: str) -> str:
         record = next((each for each in group.records if each["framework"] == name), None)
