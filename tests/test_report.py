@@ -228,6 +228,16 @@ def test_the_readme_says_how_long_the_first_hour_is(project: Project) -> None:
     assert "old" not in text
 
 
+def test_a_row_that_is_gone_leaves_the_readme(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{report.GLANCE}\n{report.GLANCE_END}\n")
+    records.write(project, a_record())
+    records.write(project, a_record(framework="gone"))
+    report.write(project)
+    assert "| Row row |" in readme.read_text() and "gone" not in readme.read_text()
+
+
 def test_the_readme_says_what_stands_in(project: Project) -> None:
     fill(project, {"row": "ok_record", "other": "ok_record"})
     readme = project.root / "README.md"

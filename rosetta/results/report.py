@@ -206,7 +206,7 @@ class Report:
             f"| | {' | '.join(heads)} |",
             f"|---|{'---:|' * len(heads)}",
         ]
-        for name in self.rows:
+        for name in (each for each in self.rows if each in self.frameworks):
             cells = [self._glance_cell(group, name) for group in tasks.values()]
             lines.append(f"| {plain(self.title(name))} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n\n"
