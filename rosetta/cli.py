@@ -234,8 +234,11 @@ def _interpreter(here: bool, python: str | None) -> Path | None:
 @profile_option
 @device_option
 @scheduler_option
+@click.option("--times", is_flag=True, help="Say about how long each cell takes on this machine.")
 def list_(**chosen: Any) -> None:
     """Show the matrix with the state of each cell."""
+    if chosen["times"] and chosen["scheduler"]:
+        raise UserError("--times is for this machine: leave --scheduler out")
     _runs(chosen["scheduler"]).show_cells(Project.here(), Options(**chosen))
 
 

@@ -24,4 +24,5 @@ class Options:
     seed: int = 0
     python: Path | None = None  # --here, --python: this interpreter for every row
     save_outputs: bool = False
+    times: bool = False  # `list`: how long each cell takes
     scheduler: str | None = None  # address or scheduler file of a Dask cluster

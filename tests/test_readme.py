@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from rosetta import registry
+from rosetta.site import facts, families
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "notebooks" / "README.md"]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md", "frameworks/README.md")
+]
 
 
 def code(notebook: Path) -> str:
@@ -30,3 +36,21 @@ def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     for link in links:
         assert link.startswith("http") or (page.parent / link).exists(), link
+
+
+def test_the_keys_of_a_row_are_those_that_the_code_knows():
+    rows, site = PAGES[3].read_text(encoding="utf-8").split("`NAME.site.toml`")
+    told = [
+        set(re.findall(r"^\| `([\w.]+)` \|", text, flags=re.MULTILINE)) for text in (rows, site)
+    ]
+    tables = {
+        "packages": registry.PACKAGE_KEYS,
+        "facts": (*facts.COLUMNS, *facts.OTHERS),
+        "variables.NAME": registry.VARIABLE_KEYS,
+    }
+    nested = {f"{table}.{key}" for table, keys in tables.items() for key in keys}
+    plain = registry.KEYS.keys() - {"packages", "facts", "variables"}
+    assert told[0] == plain | nested | {"variables.NAME"}
+    tables = {"phrases.ID": families.RULE_KEYS, "differences.ID": families.FORM_KEYS}
+    nested = {f"{table}.{key}" for table, keys in tables.items() for key in keys}
+    assert told[1] == {"title", *tables} | nested

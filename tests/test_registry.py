@@ -1,8 +1,12 @@
 """The registry: what a row may say, and what is said of one that is wrong."""
 
 import os
+import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -253,3 +257,28 @@ def test_every_row_of_the_repository_that_runs_has_a_lock() -> None:
         lock = REPOSITORY.frameworks / f"{cell.framework.environment}.lock"
         assert lock.is_file(), f"python run_all.py lock {cell.framework.environment}"
         assert "/" not in lock.read_text(encoding="utf-8")
+
+
+def test_nothing_in_the_repository_names_the_host_of_a_package_index() -> None:
+    """Which one that is, pip knows: its default, and what its configuration says."""
+    pip = [sys.executable, "-m", "pip"]
+    said = [
+        subprocess.run([*pip, *words], capture_output=True, text=True, check=True).stdout
+        for words in (["install", "--help"], ["config", "list"])
+    ]
+    found = re.findall(r"default\s+(https?://[^\s)]+)", said[0])
+    found += re.findall(r"(?m)^\S*index-url=.*", said[1])
+    urls = re.findall(r"https?://[^\s'\")]+", " ".join(found))
+    hosts = {urlsplit(url).hostname or "" for url in urls}
+    assert hosts
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY.root, capture_output=True, text=True, check=True
+    ).stdout
+    files = [REPOSITORY.root / name for name in names.split("\0") if name]
+    naming = [
+        f"{file.relative_to(REPOSITORY.root)}: {host}"
+        for file in files
+        for host in hosts
+        if file.is_file() and re.search(rb"\b" + re.escape(host.encode()), file.read_bytes())
+    ]
+    assert not naming

@@ -208,7 +208,8 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     records.write(project, a_record(profile="full", metrics={"accuracy": 0.7712}))
     assert report.write(project)
     text = readme.read_text()
-    assert "| | pictures/s, cifar10_cnn |" in text and "old" not in text
+    assert "| | pictures/s, cifar10_cnn |" in text
+    assert "old" not in text
     assert text.startswith("Before.") and text.endswith("After.\n")
     assert not report.write(project) and readme.read_text() == text
 
@@ -230,6 +231,30 @@ def test_the_readme_shows_the_machine_that_ran_the_present_code(
     readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     report.write(project)
     assert "on Processor 2" in readme.read_text()
+
+
+def test_the_readme_says_how_long_the_first_hour_is(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{glance.HOUR_BEGIN}\nold\n{glance.HOUR_END}\n")
+    other = {"seconds": 3000.0, "cell_seconds": 2990.0}
+    records.write(project, a_record(framework="other", run=other))
+    records.write(project, a_record(run={"seconds": 90.0, "cell_seconds": 80.0}))
+    report.write(project)
+    text = readme.read_text()
+    assert "`python run_all.py --framework other --task cifar10_cnn` takes about 50 minutes" in text
+    assert "`python run_all.py` takes about 52 minutes for 2 notebooks" in text
+    assert "old" not in text
+
+
+def test_a_row_that_is_gone_leaves_the_readme(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
+    records.write(project, a_record())
+    records.write(project, a_record(framework="gone"))
+    report.write(project)
+    assert "| Row row |" in readme.read_text() and "gone" not in readme.read_text()
 
 
 def test_the_readme_says_what_stands_in(project: Project) -> None:

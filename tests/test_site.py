@@ -303,7 +303,10 @@ def test_a_rule_of_the_row_takes_the_place_of_the_shared_one(tmp_path: Path) -> 
 def test_a_phrase_that_is_not_in_just_one_place_stops_the_build(
     tmp_path: Path, pattern: str
 ) -> None:
-    with pytest.raises(UserError, match=r"sum \(frame\): \d+ matches"):
+    with pytest.raises(
+        UserError,
+        match=r"frame\.site\.toml: phrases\.sum \(frame\): \d+ matches.*/frame\.ipynb.*site'",
+    ):
         a_book(tmp_path, "pattern = 'a b'", CODE, f"pattern = '{pattern}'")
 
 

@@ -14,6 +14,7 @@ from rosetta.progress import Display
 from rosetta.project import Project
 from rosetta.registry import Cell
 from rosetta.results import publish, records, report
+from rosetta.results.times import Times
 from rosetta.runs import outcomes, words
 from rosetta.runs.cell import Done
 from rosetta.runs.states import Look, Setting, State
@@ -170,9 +171,11 @@ class Matrix:
         return FAILED if states & {"failed", "stale", "never run"} else OK
 
 
-def show_states(display: Display, states: Sequence[State], profile: str | None) -> None:
+def show_states(
+    display: Display, states: Sequence[State], profile: str | None, known: Times | None = None
+) -> None:
     """Print the matrix with the state of each cell, and under it why one is not ok."""
-    display.console.print(words.matrix(states))
+    display.console.print(words.matrix(states, known))
     for each in states:
         name = f"{each.cell.task} {each.cell.framework.name}"
         if profile == "smoke" and each.record:  # which no table shows

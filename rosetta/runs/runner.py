@@ -18,11 +18,11 @@ from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
-from rosetta.results import report
+from rosetta.results import report, times
 from rosetta.runs import cell, machine, words
 from rosetta.runs.locking import alone
 from rosetta.runs.matrix import BAD_INPUT, FAILED, INTERRUPTED, OK, Matrix, show_states
-from rosetta.runs.states import list_cells, make_setting, select
+from rosetta.runs.states import list_cells, make_setting, select, times_on
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "list_cells", "run", "show_cells"]
 
@@ -68,7 +68,12 @@ def run(project: Project, options: Options, console: Console | None = None) -> i
 def show_cells(project: Project, options: Options, console: Console | None = None) -> None:
     """Print the matrix with the state of each cell, and under it why one is not ok."""
     display = Display(console)
-    show_states(display, list_cells(project, options), options.profile)
+    states = list_cells(project, options)
+    known = None
+    if options.times:
+        setting = make_setting(project, options, [each.cell.framework for each in states])
+        known = times_on(project, setting)
+    show_states(display, states, options.profile, known)
 
 
 @dataclass
@@ -91,6 +96,7 @@ class Run:
         }
         todo = matrix.judge(matrix.selected, matrix.look.data(tasks), fetchable)
         matrix.announce(todo, self._preparation([each.cell for each in todo]))
+        self._say_how_long([each.cell for each in todo])
         self._say_what_is_missing([each.cell.framework for each in todo])
         if todo or self.options.mirror:  # a bad mirror is an error even where nothing is to do
             cells = [each.cell for each in todo]
@@ -111,6 +117,17 @@ class Run:
             lines += [f"will build {text}" for text in built]
         fetched = datasets.plan(self.project, {cell.task for cell in cells})
         return lines + [f"will fetch {text}" for text in fetched]
+
+    def _say_how_long(self, cells: Sequence[Cell]) -> None:
+        known = times_on(self.project, self.setting)
+        found = [(cell, known.seconds(cell)) for cell in cells]
+        sure = [seconds for _, seconds in found if seconds is not None]
+        if not sure:
+            return
+        said = times.words(sum(sure) * self.setting.repeats)
+        open_ = [f"{cell.task} {cell.framework.name}" for cell, each in found if each is None]
+        rest = f"; no record tells of {', '.join(open_)}" if open_ else ""
+        self.display.line(f"  will take about {said}, without what is built and fetched{rest}")
 
     def _say_what_is_missing(self, frameworks: Sequence[Framework]) -> None:
         """Name the rows that the user's own Python (--here) does not hold."""

@@ -14,7 +14,7 @@ from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
-from rosetta.results import keys, records
+from rosetta.results import keys, records, times
 from rosetta.results.records import BrokenRecordError, Record
 from rosetta.runs import machine
 
@@ -86,6 +86,13 @@ def setting_on(
         machine=dict(machine),
         here=asked,
     )
+
+
+def times_on(project: Project, setting: Setting) -> times.Times:
+    """Return how long cells take with a setting, by the records there are."""
+    found = records.read_all(project)[0]
+    name = setting.machine["name"]
+    return times.Times(found, name, setting.profile, setting.device, machine.matmul_gflops)
 
 
 def list_cells(project: Project, options: Options) -> list[State]:

@@ -9,29 +9,36 @@ from rich.markup import escape
 from rich.table import Table
 
 from rosetta import registry
+from rosetta.results import times
 from rosetta.results.records import Record
+from rosetta.results.times import Times
 from rosetta.runs.states import State
 
 STYLES = {"ok": "green", "stale": "yellow", "failed": "red", "broken": "red"}
 
 
-def matrix(states: Sequence[State]) -> Table:
-    """Return a table with the state of each cell: a row for each framework, a column per task."""
+def matrix(states: Sequence[State], known: Times | None = None) -> Table:
+    """Return a table with the state of each cell: a row for each framework, a column per task.
+
+    Beside it about how long the cell takes, as far as that is `known`.
+    """
     tasks = [task for task in registry.TASKS if any(each.cell.task == task for each in states)]
     table = Table(title=None)
     for heading in ("framework", *tasks):
         table.add_column(heading)
     found = {(each.cell.framework.name, each.cell.task): each for each in states}
     for name in dict.fromkeys(each.cell.framework.name for each in states):
-        table.add_row(name, *(_mark(found.get((name, task))) for task in tasks))
+        table.add_row(name, *(_mark(found.get((name, task)), known) for task in tasks))
     return table
 
 
-def _mark(state: State | None) -> str:
+def _mark(state: State | None, known: Times | None) -> str:
     if state is None:
         return "no notebook"
     style = STYLES.get(state.state)
-    return f"[{style}]{state.state}[/]" if style else state.state
+    mark = f"[{style}]{state.state}[/]" if style else state.state
+    seconds = known.seconds(state.cell) if known else None
+    return mark if seconds is None else f"{mark}, {times.words(seconds)}"
 
 
 def describe_machine(machine: Mapping[str, Any]) -> str:

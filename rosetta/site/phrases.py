@@ -81,10 +81,15 @@ def load(file: Path, notebooks: Sequence[Notebook], families: Mapping[str, Famil
                 phrases[name] = _phrase(entry, rule, by_name.get((entry["task"], name)))
             except LookupError as error:
                 phrases[name] = Phrase(None, UNTOLD)  # a new notebook need not fit the rules yet
-                wrong += [f"{entry['id']} ({name}): {error}"] if families[name].told else []
+                notebook = f"notebooks/{entry['task']}/{name}.ipynb"
+                told = f"{where(name)}: phrases.{entry['id']} ({name}): {error} in {notebook}"
+                wrong += [told] if families[name].told else []
         concepts.append(_concept(entry, phrases))
     if wrong:
-        raise UserError(f"phrases not found in just one place: {'; '.join(wrong)}")
+        raise UserError(
+            f"phrases not found in just one place: {'; '.join(wrong)}; mend the rule or the "
+            "notebook, then 'python run_all.py site'"
+        )
     return Book(concepts, columns, _warnings(concepts))
 
 
