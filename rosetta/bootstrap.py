@@ -112,8 +112,6 @@ def _make() -> None:
 
     if not importlib.util.find_spec("ensurepip"):
         _fail("this Python cannot make .venv: on Debian and Ubuntu, 'apt install python3-venv'")
-    if os.pathsep in str(HOME):
-        _fail(f"this folder has a '{os.pathsep}' in its path, and .venv cannot: rename it")
     with _alone():
         if _is_ready():  # by another start, while this one waited
             return

@@ -129,40 +129,10 @@ def test_what_is_no_python_is_called_that(tmp_path: Path, says: str) -> None:
     program.write_text(f"#!/bin/sh\n{says}\n")
     program.chmod(0o755)
     with pytest.raises(UserError, match="--python python is not a Python that works"):
-        here.Here(Project(tmp_path), program, [], "cpu")
+        here.Here.ask(Project(tmp_path), program, [], "cpu")
 
 
 # --- folders and files --------------------------------------------------------------------------
-
-
-def test_a_colon_in_the_path_of_the_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("ROSETTA_DATA", raising=False)
-    checkout = tmp_path / "a:b c"
-    shutil.copytree(ROOT / "rosetta", checkout / "rosetta")
-    for name in ("run_all.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, checkout / name)
-    (checkout / "frameworks").mkdir()
-    project = fill(Project(checkout), {"a": "ok_record"})
-    add_cell(project, "a", "import common.tasks")  # which the user's own Python must be told of
-    (project.common / "__init__.py").touch()
-    words = command()[3:]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = start(project, sys.executable, str(checkout / "run_all.py"), *words, env=environment)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    assert record_of(project, "a")["status"] == "ok"
-
-
-def test_a_venv_cannot_have_a_colon_in_its_path(tmp_path: Path) -> None:
-    checkout = tmp_path / "a:b"
-    shutil.copytree(ROOT / "rosetta", checkout / "rosetta")
-    for name in ("run_all.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, checkout / name)
-    bare = sys._base_executable  # type: ignore[attr-defined]
-    done = subprocess.run([bare, str(checkout / "run_all.py")], capture_output=True, text=True)
-    assert done.returncode == 2 and "has a ':' in its path" in done.stderr, done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["results", "notebooks", "frameworks", ".rosetta", "data"])
@@ -224,6 +194,47 @@ def test_two_checkouts_may_share_their_data(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+RECORDS = """
+import sys
+from pathlib import Path
+from small_project import a_record
+from rosetta.project import Project
+from rosetta.results import records
+project = Project(Path(sys.argv[1]))
+while True:
+    for number in range(20):
+        records.write(project, a_record(reason=None, framework=f"row{number}", notebook="a"))
+        records.path(project, "machine-1", "quick", "cifar10_cnn", f"row{number}").unlink()
+"""
+
+
+def test_the_site_may_be_built_by_several_while_records_come_and_go(project: Project) -> None:
+    fill(project, {"a": "ok_record"})
+    environment = {**surroundings(project), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    writing = [sys.executable, "-c", RECORDS, str(project.root)]
+    settings = {"cwd": project.root.parent, "env": environment, "text": True}
+    writer = subprocess.Popen(writing, stderr=subprocess.PIPE, **settings)
+    try:
+        building = [
+            subprocess.Popen(
+                [*MAIN, "site", "--output", str(project.root / "site")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                **settings,
+            )
+            for _ in range(4)
+        ]
+        for each in building:
+            said, _ = each.communicate(timeout=200)
+            assert each.returncode == 0, said
+        assert writer.poll() is None, writer.stderr and writer.stderr.read()
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert (project.root / "site" / "index.html").read_text().endswith("</html>")
+    assert not list(project.root.glob(".*.tmp"))
+
+
 # --- words --------------------------------------------------------------------------------------
 
 LONG = "x" * 5000
@@ -258,7 +269,7 @@ def test_odd_words_get_one_line(project: Project, words: list[str], line: str) -
 
 def test_names_of_any_bytes_can_be_said(project: Project) -> None:
     fill(project, {"a": "ok_record"})
-    done = start(project, "site", "--output", b"site-\xff")
+    done = start(project, "site", "--output", os.fsencode(project.root) + b"/site-\xff")
     assert (done.returncode, done.stderr) == (0, "")
     assert "site-\\udcff" in done.stdout
 

@@ -77,7 +77,8 @@ def _inputs(project: Project) -> Iterator[Path]:
         yield from sorted(
             file
             for file in project.root.glob(pattern)
-            if file.is_file() and not file.name.startswith(".")  # what is being written now
+            # Neither what is being written now nor weights, which no page shows.
+            if file.is_file() and not file.name.startswith(".") and file.suffix != ".npz"
         )
     program = HERE.parent.rglob("*")
     yield from sorted(file for file in program if file.is_file() and file.suffix != ".pyc")
