@@ -9,7 +9,7 @@ import pytest
 from small_project import command, fill, record_of, surroundings
 
 from rosetta.project import Project, home
-from rosetta.results import publish
+from rosetta.results import private
 
 # In a user namespace this process is a user whom the system does not know.
 STRANGER = ["unshare", "--user", "--map-user=54321", "env", "-u", "HOME"]
@@ -28,7 +28,7 @@ def test_a_home_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert home() is None
     assert project.sanitise("1/2 of /srv/rosetta/a and/or b") == "1/2 of a and/or b"
     assert project.relative("/etc/passwd") == "passwd"
-    assert publish.cleaner(project)("1/2 and /srv/rosetta/a") == "1/2 and a"
+    assert private.Cleaner(project)("1/2 and /srv/rosetta/a") == "1/2 and a"
 
 
 def test_a_home_is_no_part_of_a_longer_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_a_home_is_no_part_of_a_longer_name(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("where", [STRANGER, ["env", "HOME=/"]], ids=["no home", "HOME=/"])
 def test_a_user_without_a_home_can_run_list_and_build(project: Project, where: list[str]) -> None:
     fill(project, {"a": "ok_record", "b": "exception"})
-    settings = {"cwd": project.root, "env": surroundings(project), "text": True}
+    settings = {"cwd": project.root.parent, "env": surroundings(project), "text": True}
     done = subprocess.run([*where, *command()], capture_output=True, **settings)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stdout
     assert record_of(project, "a")["status"] == "ok"
