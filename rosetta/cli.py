@@ -15,7 +15,7 @@ import click
 from rosetta import signals
 from rosetta.errors import MACHINE_ERRORS, Unavailable, UserError
 from rosetta.options import DEVICES, PROFILES, Options
-from rosetta.project import Project
+from rosetta.project import Project, home
 from rosetta.registry import TASKS, Framework, load, select, unknown
 
 NAME_LENGTH = 200
@@ -385,7 +385,10 @@ def site(output: str) -> None:
     """Build static pages: side by side, phrase book, results."""
     from rosetta.site.build import build
 
-    build(Project.here(), Path(output).absolute(), _say)
+    project = Project.here()
+    if home() is None:  # nbconvert looks for settings there, and cannot do without
+        os.environ["HOME"] = str(project.state)
+    build(project, Path(output).absolute(), _say)
 
 
 def _rows(names: tuple[str, ...]) -> list[Framework]:
