@@ -138,7 +138,7 @@ def test_results_that_are_no_folder_are_named(
     monkeypatch.chdir(project.root)
     assert cli.main([command]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("run_all.py: results is not a folder: move it away")
+    assert said.startswith("run_all.py: results is a file: a folder must be there")
     assert said.count("\n") == 1
 
 

@@ -66,20 +66,14 @@ def after(before: Record | None, new: Record) -> Record:
     return {**before, "last_try": last_try}
 
 
-def check_folder(project: Project) -> None:
-    """Raise UserError where something else stands in the place of the folder of all records."""
-    if project.results.exists() and not project.results.is_dir():
-        raise UserError("results is not a folder: move it away, records are written below it")
-
-
 def read_all(project: Project, machine: str = "*") -> tuple[list[Record], list[BrokenRecordError]]:
     """Return the records, in the order of their paths, and what is wrong with the broken ones.
 
-    Of all machines, or of one. Raises UserError where results/ is no folder.
+    Of all machines, or of one.
     """
-    check_folder(project)
     found, broken = [], []
-    for file in sorted(project.results.glob(f"{machine}/*/*/*.json")):
+    files_there = project.results.glob(f"{machine}/*/*/*.json")
+    for file in sorted(files_there, key=lambda file: file.parts):
         try:
             record = read(project, file)
         except BrokenRecordError as error:
