@@ -110,7 +110,10 @@ def write_page(found: dict[int, dict[str, float]]) -> None:
 
 
 def write_plot(found: dict[int, dict[str, float]]) -> None:
+    import matplotlib
     from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "growth"  # names inside do not depend on the run
 
     figure = Figure(figsize=(7.5, 3.2), layout="constrained")
     axes = figure.add_subplot()
