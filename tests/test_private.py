@@ -19,6 +19,7 @@ def test_paths_become_relative_to_what_a_reader_knows(project: Project) -> None:
     root, home = project.root, Path.home()
     assert clean(f"in {root}/notebooks/a.ipynb:3") == "in notebooks/a.ipynb:3"
     assert clean(f"cwd='{root}'") == "cwd='.'"
+    assert clean(f"File \x1b[32m{root}/a.py\x1b[39m") == "File \x1b[32ma.py\x1b[39m"
     assert clean(f"{root}.old and {root}2") != ".old and 2"
     assert clean(f"{root}/.envs/pytorch/lib/x.py") == ".envs/pytorch/lib/x.py"
     assert clean(f"at {home}/.cache/x") == "at ~/.cache/x"
@@ -81,6 +82,7 @@ def test_the_names_of_user_and_host_are_replaced_as_words(
     monkeypatch.setenv("LOGNAME", "ada")
     monkeypatch.setattr(private.socket, "gethostname", lambda: "Engine-7.example.org")
     clean = Cleaner(project)
+    assert clean("\x1b[1;32mada\x1b[0m, \x1b[mada") == "\x1b[1;32muser\x1b[0m, \x1b[muser"
     assert clean("ada on engine-7, a nadazero") == "user on host, a nadazero"
     assert clean("/home/ada.lovelace/x at ENGINE-7.example.org:80") == "/home/user/x at host:80"
     assert clean.replaced == {"the name of the user", "the name of the host"}

@@ -23,7 +23,7 @@ from rosetta.site.notebooks import Cell, Notebook
 from rosetta.site.source import parts_of
 
 PAGES = ("index", "cifar10_cnn", "imdb_gru", "resnet50_features")
-PAGES += ("translate", "phrases", "results", "facts")
+PAGES += ("translate", "phrases", "results", "results-machine-2", "facts")
 MEGABYTE = 2**20
 
 
@@ -186,7 +186,9 @@ def test_a_project_without_results_has_a_whole_site(tmp_path: Path) -> None:
     for name in ("frameworks", "notebooks", "common"):
         (tmp_path / name).symlink_to(ROOT / name)
     build(Project(tmp_path), tmp_path / "site", lambda line: None)
-    assert {file.stem for file in (tmp_path / "site").glob("*.html")} == set(PAGES)
+    assert {file.stem for file in (tmp_path / "site").glob("*.html")} == {*PAGES} - {
+        "results-machine-2"
+    }
     assert "Nothing has been run yet" in (tmp_path / "site" / "results.html").read_text()
 
 
@@ -205,13 +207,25 @@ def test_a_build_is_quick_and_the_next_one_has_nothing_to_do(
     assert said == ["index.html: nothing has changed"]
 
 
+def test_each_machine_has_a_page_that_leads_to_the_others(site: Path) -> None:
+    first, second = (
+        (site / f"{name}.html").read_text() for name in ("results", "results-machine-2")
+    )
+    assert 'data-machine="machine-1"' in first and 'data-machine="machine-2"' not in first
+    assert 'data-machine="machine-2"' in second and 'data-machine="machine-1"' not in second
+    for text in (first, second):
+        for page in ("results.html", "results-machine-2.html"):
+            assert f'data-page="{page}"' in text
+    assert '<a href="results.html">' in second.partition("<noscript>")[2]
+
+
 def test_a_change_of_a_record_builds_anew(tmp_path: Path) -> None:
     project = site_project.make(tmp_path / "project")
     build(project, tmp_path / "site", lambda line: None)
     (file,) = project.results.glob("machine-2/quick/cifar10_cnn/pytorch.json")
     file.write_text(file.read_text().replace('"accuracy": 0.75', '"accuracy": 0.5125'))
     build(project, tmp_path / "site", lambda line: None)
-    assert "51.25 %" in (tmp_path / "site" / "results.html").read_text()
+    assert "51.25 %" in (tmp_path / "site" / "results-machine-2.html").read_text()
 
 
 def test_a_folder_with_other_files_is_left_alone(project: Project, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ def plain(text: str) -> str:
     """Return a text on one line that means nothing to Markdown and HTML, tables included."""
     if not text.isprintable():
         text = "".join(sign if sign.isprintable() else " " for sign in text)
-    return MEANT.sub(r"\\\g<0>", " ".join(text.split()))
+    text = " ".join(text.split())
+    return MEANT.sub(r"\\\g<0>", text) if MEANT.search(text) else text
 
 
 def table_row(cells: Iterable[str]) -> str:

@@ -36,6 +36,9 @@ DEEPEST = 100  # levels of a JSON value
 CELL_FILE = re.compile(r"ipykernel_\d{1,20}/\d{1,20}\.py")
 BEFORE_CELL_FILE = re.compile(r"[^\s'\"(]*\Z")
 LONGEST_PATH = 4096
+# Where a word begins: a colour's code ends in a letter, as in "\x1b[32m/home".
+COLOUR = r"(?<=[\d;\[]m)"
+WORD_BEGINS = rf"(?:{COLOUR}|(?<!\w))"
 
 
 class TooDeep(ValueError):
@@ -136,7 +139,7 @@ def _is_secret(value: str) -> bool:
 def _secret_pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
     longest_first = sorted(secrets, key=len, reverse=True)
     parts = [
-        rf"(?<!\w){re.escape(each)}(?!\w)" if len(each) <= WORD_LENGTH else re.escape(each)
+        rf"{WORD_BEGINS}{re.escape(each)}(?!\w)" if len(each) <= WORD_LENGTH else re.escape(each)
         for each in longest_first
     ]
     return re.compile("|".join(parts)) if parts else None
@@ -160,7 +163,7 @@ def _words(names: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
     longest_first = sorted(telling, key=len, reverse=True)
     if not longest_first:
         return None
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", flags)
+    return re.compile(rf"{WORD_BEGINS}(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", flags)
 
 
 def _without_cell_files(text: str) -> str:
@@ -194,4 +197,4 @@ def _spellings(folder: Path) -> set[Path]:
 def _path_pattern(folders: Iterable[str]) -> re.Pattern[str]:
     longest_first = sorted(folders, key=len, reverse=True)
     names = "|".join(map(re.escape, longest_first))
-    return re.compile(rf"(?<![\w.~-])(?P<folder>{names})(?:(?P<slash>/)|(?![\w.-]))")
+    return re.compile(rf"(?:{COLOUR}|(?<![\w.~-]))(?P<folder>{names})(?:(?P<slash>/)|(?![\w.-]))")

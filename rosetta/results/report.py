@@ -294,12 +294,14 @@ class Report:
         """Return the table of one task with its plots and notes."""
         unit = columns.unit(group)
         makers = columns.of(group, unit)
-        rows = [
-            [self.title(record["framework"]), self._status(record)]
-            + [
-                make(record) if record["status"] == "ok" else columns.NONE
-                for make in makers.values()
-            ]
+        figures = [
+            (
+                record,
+                {
+                    name: make(record) if record["status"] == "ok" else columns.NONE
+                    for name, make in makers.items()
+                },
+            )
             for record in self._ordered(group.records)
         ]
         missing = [
@@ -311,8 +313,11 @@ class Report:
             "task": group.task,
             "title": TASK_TITLES[group.task],
             "columns": ["", "status", *makers],
-            "rows": rows,
-            "notes": self._notes(group, makers),
+            "rows": [
+                [self.title(record["framework"]), self._status(record), *found.values()]
+                for record, found in figures
+            ],
+            "notes": self._notes(figures),
             "missing": missing,
             "plots": self._plot_links(group),
             "synthetic": any(record["data"] == "synthetic" for record in group.ok),
@@ -333,19 +338,19 @@ class Report:
             marks.append("other versions")
         return ", ".join(marks)
 
-    def _notes(self, group: Group, makers: Mapping[str, Any]) -> list[str]:
+    def _notes(self, figures: Sequence[tuple[Record, Mapping[str, str]]]) -> list[str]:
         """Return what must be known to read the rows; what holds for several is said once."""
         said: dict[str, list[str]] = {}
-        for record in self._ordered(group.records):
-            for remark in self._remarks(record, makers):
+        for record, found in figures:
+            for remark in self._remarks(record, found):
                 said.setdefault(remark, []).append(self.title(record["framework"]))
-        everyone = len(group.records)
+        everyone = len(figures)
         return [
             f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {plain(remark)}"
             for remark, names in said.items()
         ]
 
-    def _remarks(self, record: Record, makers: Mapping[str, Any]) -> Iterable[str]:
+    def _remarks(self, record: Record, figures: Mapping[str, str]) -> Iterable[str]:
         if record["status"] != "ok":
             yield f"{record['status']}: {record['reason']}"
             return
@@ -369,7 +374,7 @@ class Report:
                 yield f"{name} {ORIGINS[source['kind']]}, SHA-256 {source['sha256']}"
         if record.get("notes"):
             yield str(record["notes"])
-        missing = [name for name, make in makers.items() if make(record) == columns.NONE]
+        missing = [name for name, figure in figures.items() if figure == columns.NONE]
         if missing:
             yield f"not measured: {', '.join(missing)}"
 

@@ -99,7 +99,6 @@ class Look:
     """What the records say about cells, compared with what a run would find now."""
 
     def __init__(self, project: Project, setting: Setting) -> None:
-        project.check()
         self.project, self.setting = project, setting
         self.keys = keys.Keys(project)
 

@@ -60,9 +60,10 @@ class Site:
         """Write the pages and what they need into an empty folder."""
         shutil.copytree(HERE / "static", folder / "static")
         for name, context in self._pages().items():
-            template = name if name in ("index", *SINGLE_PAGES) else "task"
+            template = name if name in ("index", *SINGLE_PAGES) else context.get("template", "task")
+            page = name if template == "task" else template
             text = self._environment.get_template(f"{template}.html.jinja").render(
-                page=name, **context
+                page=page, **context
             )
             (folder / f"{name}.html").write_text(text, encoding="utf-8", newline="\n")
         self.images.write(folder)
@@ -93,7 +94,7 @@ class Site:
                 "presets": self._presets(),
             },
             "phrases": {"book": self.book},
-            "results": {"results": results.sections(self.report, self.files)},
+            **results.pages(self.report, self.files),
             "facts": {"facts": facts.table(self.report.frameworks)},
         }
         return single | tasks

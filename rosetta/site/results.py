@@ -1,4 +1,4 @@
-"""The results page: the tables of results.md with links, and their plots as SVG in the page."""
+"""The results pages, one of each machine: the tables with links, and their plots as SVG."""
 
 from __future__ import annotations
 
@@ -34,15 +34,30 @@ class Row:
     reason: str | None
 
 
-def sections(report: Report, files: Collection[str]) -> list[dict[str, Any]]:
-    """Return the machines with their tables and plots; `files` are those of results/ to link to."""
-    return [
-        {
-            **report.machine(name),
-            "groups": [_section(report, group, files) for group in report.groups(name)],
+def pages(report: Report, files: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return what the page of each machine shows, by its name: its tables and plots.
+
+    The first is results.html, that of the machine at a glance. files: those of results/ to link to.
+    """
+    names = report.machine_names()
+    if not names:
+        return {"results": {"machines": []}}
+    first = report.at_a_glance[0] if report.at_a_glance else names[0]
+    names.sort(key=lambda name: name != first)
+    machines = {
+        f"results-{name}" if number else "results": report.machine(name)
+        for number, name in enumerate(names)
+    }
+    shown = [{**machine, "page": f"{page}.html"} for page, machine in machines.items()]
+    return {
+        page: {
+            "template": "results",
+            "machines": shown,
+            "machine": machine,
+            "groups": [_section(report, group, files) for group in report.groups(machine["name"])],
         }
-        for name in report.machine_names()
-    ]
+        for page, machine in machines.items()
+    }
 
 
 def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:

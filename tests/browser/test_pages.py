@@ -83,9 +83,14 @@ def test_a_table_is_sorted_and_filtered(reader: Reader) -> None:
     heading.click()
     expect(names).to_have_text(["Keras (JAX)", "JAX (Flax NNX)", "PyTorch", "CNTK"])
     expect(heading.locator("..")).to_have_attribute("aria-sort", "ascending")
+    page.locator("#profile").select_option("quick")
     page.get_by_role("combobox", name="Machine").select_option("machine-2")
-    expect(page.locator(".machine:visible")).to_have_count(1)
-    expect(table).to_be_hidden()
+    expect_address(page, "results-machine-2.html#profile=quick")
+    expect(page.locator(".machine")).to_have_count(1)
+    expect(page.locator("#machine-2-quick-cifar10_cnn")).to_be_visible()
+    expect(page.locator("#profile")).to_have_value("quick")
+    page.go_back()
+    expect(page.get_by_role("combobox", name="Machine")).to_have_value("machine-1")
 
 
 # The first cells of tables that are scrolled to their end, and how far they are from its edge.

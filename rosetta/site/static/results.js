@@ -1,18 +1,16 @@
-// The results: filters by machine, task and profile, remembered by the address; curves on and off.
+// The results of a machine: filters by task and profile, remembered by the address, which another
+// machine's page is given too; curves on and off.
 "use strict";
 
-const filters = ["machine", "task", "profile"].map((id) => document.getElementById(id));
+const machine = document.getElementById("machine");
+const own = machine.value;
+const filters = ["task", "profile"].map((id) => document.getElementById(id));
 
 function filter() {
-  const [machine, task, profile] = filters.map((select) => select.value);
-  for (const section of document.querySelectorAll(".machine")) {
-    let shown = 0;
-    for (const result of section.querySelectorAll(".result")) {
-      const { dataset } = result;
-      result.hidden = (task && dataset.task !== task) || (profile && dataset.profile !== profile);
-      shown += !result.hidden;
-    }
-    section.hidden = !shown || (machine && section.dataset.machine !== machine);
+  const [task, profile] = filters.map((select) => select.value);
+  for (const result of document.querySelectorAll(".result")) {
+    const { dataset } = result;
+    result.hidden = (task && dataset.task !== task) || (profile && dataset.profile !== profile);
   }
 }
 
@@ -25,7 +23,13 @@ function read() {
 
 document.getElementById("picker").addEventListener("change", () => {
   const chosen = filters.filter((select) => select.value).map((select) => [select.id, select.value]);
-  history.replaceState(null, "", "#" + new URLSearchParams(chosen));
+  const address = "#" + new URLSearchParams(chosen);
+  if (machine.value !== own) {
+    location.assign(machine.selectedOptions[0].dataset.page + address);
+    machine.value = own; // as it is when the reader comes back
+    return;
+  }
+  history.replaceState(null, "", address);
   filter();
 });
 
