@@ -29,7 +29,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, value in record["machine"].items():
             if isinstance(value, str) and name != "name":
                 record["machine"][name] = SCRIPT
-        record["unit"] = SCRIPT
         record["reason"] = SCRIPT if record["status"] != "ok" else None
         record["notes"] = SCRIPT
         file.write_text(json.dumps(record))
@@ -44,7 +43,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     {"output_type": "error", "ename": "E", "evalue": "", "traceback": [SCRIPT]},
                 ]
         file.write_text(json.dumps(notebook))
-    build(project, project.root / "site", lambda line: None)
+    said: list[str] = []
+    build(project, project.root / "site", said.append)
+    assert not [line for line in said if "not a valid record" in line]  # all of it is shown
     return project.root / "site"
 
 
