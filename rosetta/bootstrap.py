@@ -49,8 +49,10 @@ def enter() -> None:
 
 
 def _enter() -> None:
-    if os.pathsep in str(ROOT):
-        _fail(f"the path of this folder holds '{os.pathsep}', which no Python can run in: move it")
+    # The path of an environment, and of what kernels import, is in lists that this parts.
+    if os.pathsep in f"{ROOT}{HOME}":
+        where = "this folder" if os.pathsep in str(ROOT) else "the folder of $ROSETTA_WORK"
+        _fail(f"the path of {where} holds '{os.pathsep}', which no Python can run in: move it")
     try:
         if Path(sys.prefix) == HOME:
             if not _is_ready():

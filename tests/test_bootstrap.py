@@ -88,6 +88,15 @@ def test_a_folder_whose_path_no_python_can_run_in_is_named(checkout: Path) -> No
     assert said.startswith("run_all.py: the path of this folder holds ':'")
 
 
+def test_a_shared_folder_whose_path_no_python_can_run_in_is_named(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSETTA_WORK", str(tmp_path / "a:b"))
+    code, _, said = start(checkout)
+    assert (code, said.count("\n"), (tmp_path / "a:b").exists()) == (2, 1, False)
+    assert said.startswith("run_all.py: the path of the folder of $ROSETTA_WORK holds ':'")
+
+
 def test_a_first_start_mends_what_a_killed_one_left(checkout: Path, kept: Path) -> None:
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to("/gone")
