@@ -127,6 +127,19 @@ def test_a_folder_that_cannot_be_written_costs_no_more_than_the_computation(tmp_
     assert sorted(tmp_path.iterdir()) == [tmp_path / "reference"]
 
 
+def test_a_disk_that_fills_keeps_no_part_of_a_file(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("ROSETTA_DATA", str(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        found = expected.kept(("task",), lambda: {"a": np.ones(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found["a"].sum() == 100_000
+    assert list((tmp_path / "reference").iterdir()) == []
+
+
 # --- what a test of dropout sees ------------------------------------------------------------------
 
 

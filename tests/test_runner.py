@@ -387,6 +387,9 @@ def test_the_outputs_of_the_row_without_parameters_are_saved(project: Project) -
     assert [each["id"] for each in saved["cells"]] == [each["id"] for each in source["cells"]]
     assert saved["cells"][2]["outputs"][0]["text"][0] == "in notebooks/cifar10_cnn\n"
     assert states(project)["a"] == ("ok", None)
+    next(project.results.glob("*/*/*/a.ipynb")).write_text("[]")
+    assert "a.ipynb is no notebook: its outputs are not saved" in run(project, save_outputs=True)[1]
+    assert json.loads((project.notebooks / TASK / "a.ipynb").read_text()) == saved
 
 
 def test_a_row_runs_in_its_own_environment(project: Project) -> None:

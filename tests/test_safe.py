@@ -4,6 +4,8 @@ import base64
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rosetta.site import render, safe
 
@@ -74,10 +76,50 @@ def test_a_drawing_has_shapes_alone() -> None:
     assert 'viewBox="0 0 9 9"' in drawn and 'd="M0 0L9 9"' in drawn and "loss" in drawn
 
 
-@pytest.mark.parametrize("text", ["", "<svg>", "<html/>", "<!DOCTYPE x [<!ENTITY a 'b'>]><svg/>"])
+NESTED = '<svg xmlns="http://www.w3.org/2000/svg">' + "<g>" * 100_000 + "</g>" * 100_000 + "</svg>"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<svg>", "<html/>", "<!DOCTYPE x [<!ENTITY a 'b'>]><svg/>", NESTED]
+)
 def test_a_drawing_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         safe.drawing(text)
+
+
+def test_nested_html_takes_no_hours() -> None:
+    output = {"output_type": "display_data", "data": {"text/html": "<div>" * 1_000_000}}
+    assert "a plot (too long to be shown)" in render.outputs([output], render.Images())
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [*HOSTILE, "<", ">", "</", "/>", "<!--", "-->", "<![CDATA[", "]]>", "<script", "<svg ",
+         "<g>", "</g>", "</svg>", "<style>", "<title>", "<table>", "<a href=", "'", '"', "\0",
+         "&#x", "javascript:x", " onload=x", " style='x'", '<svg xmlns="http://www.w3.org/2000/svg">',
+         '<use href="//x"/>', "<animate attributeName='href' to='javascript:x'/>"]
+    ) | st.text(max_size=5),
+    max_size=9,
+).map("".join)  # fmt: skip
+KINDS = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
+
+
+@given(data=st.dictionaries(st.sampled_from(KINDS), PIECES, max_size=2), text=PIECES)
+@settings(max_examples=200, deadline=None)
+def test_whatever_an_output_holds_nothing_in_a_page_runs(data: dict, text: str) -> None:
+    images = render.Images()
+    found = [
+        {"output_type": "display_data", "data": data},
+        {"output_type": "stream", "name": "stdout", "text": text},
+        {"output_type": "error", "traceback": [text]},
+    ]
+    pages = [render.outputs(found, images), *(each.decode() for each in images.files.values())]
+    for page in pages:
+        tags = Tags(page)
+        assert not tags.names & {"script", "iframe", "form", "input", "animate", "math"}
+        assert not [name for name, _ in tags.attributes if name.startswith("on")]
+        links = [value or "" for name, value in tags.attributes if name.endswith("href")]
+        assert not [link for link in links if link.strip().lower().startswith("javascript")]
 
 
 @pytest.mark.parametrize("data", ["?", "", base64.b64encode(b"GIF89a").decode(), "iVBORw0KGgo="])

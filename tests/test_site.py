@@ -17,7 +17,7 @@ from rosetta import cli, registry
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.registry import Framework
-from rosetta.site import charts, differences, facts, families, phrases, render
+from rosetta.site import charts, differences, facts, families, notebooks, phrases, render
 from rosetta.site.build import MARKER, build
 from rosetta.site.notebooks import Cell, Notebook
 from rosetta.site.source import parts_of
@@ -157,6 +157,26 @@ def test_a_row_whose_notebook_is_none_is_left_out_and_named(
     (line,) = [line for line in said if "flax.ipynb" in line]
     assert line.startswith("notebooks/cifar10_cnn/flax.ipynb is no notebook (")
     assert line.endswith("): flax is left out")
+
+
+def of_format(major: object, minor: object) -> str:
+    """A notebook of a version of the format that may be none, with an output of no known type."""
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "execution_count": 1}
+    cells = [{**cell, "outputs": [{"output_type": "odd"}]}]
+    content = {"metadata": {}, "cells": cells, "worksheets": []}
+    return json.dumps({**content, "nbformat": major, "nbformat_minor": minor})
+
+
+@pytest.mark.parametrize(
+    ("major", "minor"), [(3, 0), (4, 99), (4, None), (4, -1), (4, 5.0), (7, 1), ("4", 5), ([], 5)]
+)
+def test_a_notebook_of_another_format_is_called_that(
+    tmp_path: Path, major: object, minor: object
+) -> None:
+    file = tmp_path / "a.ipynb"
+    file.write_text(of_format(major, minor))
+    with pytest.raises(notebooks.NoNotebook):
+        notebooks._read(file)
 
 
 @pytest.mark.parametrize("text", ["\udcff", "{", "[]", '{"cells": 5}', "[" * 100000])

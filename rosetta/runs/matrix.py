@@ -161,8 +161,13 @@ class Matrix:
             if shown[cell.framework.notebook] != cell.framework.name or not executed.is_file():
                 continue
             source = json.loads(cell.notebook.read_text(encoding="utf-8"))
-            run = json.loads(executed.read_text(encoding="utf-8"))
-            notebook = publish.with_outputs(source, run, cell.framework)
+            try:
+                run = json.loads(executed.read_text(encoding="utf-8"))
+                notebook = publish.with_outputs(source, run, cell.framework)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                name = self.project.relative(executed)
+                self.display.line(f"{name} is no notebook: its outputs are not saved", style="red")
+                continue
             if notebook:
                 records.write_text(self.project, cell.notebook, publish.dumps(notebook))
 

@@ -191,6 +191,10 @@ def _read(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise NoNotebook("not a JSON object")
+        # In other versions nbformat lets pass what it does not know, or raises anything.
+        major, minor = content.get("nbformat"), content.get("nbformat_minor")
+        if not (isinstance(major, int) and isinstance(minor, int) and major == 4 and minor <= 5):
+            raise NoNotebook("not of the notebook format 4.0 to 4.5")
         nbformat.validate(content)
     except (OSError, ValueError, RecursionError, nbformat.ValidationError) as error:
         raise NoNotebook(str(error).strip().split("\n")[0]) from None

@@ -16,6 +16,8 @@ from rosetta.site import safe
 
 # Lines that may be broken at the width of a column carry their indentation, to hang at it.
 LONG_LINE = 44
+# What is nested deeply takes a time that grows with the square of its length.
+HTML_LIMIT = 50_000
 IMAGES = {"image/png": "png", "image/jpeg": "jpg", "image/svg+xml": "svg"}
 
 
@@ -104,7 +106,10 @@ def _output(output: Mapping[str, Any], images: Images) -> str:
                 return _text(f"{alternative} (cannot be shown)", "result")
             return _image(content, extension, alternative, images)
     if "text/html" in data:
-        return f'<div class="rich">{safe.html(_joined(data["text/html"]))}</div>'
+        text = _joined(data["text/html"])
+        if len(text) > HTML_LIMIT:
+            return _text(f"{alternative} (too long to be shown)", "result")
+        return f'<div class="rich">{safe.html(text)}</div>'
     return _text(alternative, "result")
 
 

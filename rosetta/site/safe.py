@@ -25,6 +25,7 @@ SHAPES = ("rect", "circle", "ellipse", "line", "polyline", "polygon", "path", "t
 PARTS = ("svg", "g", "defs", "symbol", "use", "title", "desc", "style", "clipPath", "mask")
 PAINTS = ("pattern", "marker", "linearGradient", "radialGradient", "stop")
 SVG_TAGS = frozenset((*SHAPES, *PARTS, *PAINTS))
+DEEPEST = 100  # levels of a drawing
 ElementTree.register_namespace("", SVG)
 
 
@@ -56,12 +57,14 @@ def drawing(text: str) -> bytes:
         raise ValueError(str(error)) from None
     if root.tag != f"{{{SVG}}}svg":
         raise ValueError("not an SVG")
-    _prune(root)
+    _prune(root, DEEPEST)
     content: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return content
 
 
-def _prune(element: ElementTree.Element) -> None:
+def _prune(element: ElementTree.Element, levels: int) -> None:
+    if levels == 0:
+        raise ValueError("it is too deeply nested")
     for name, value in list(element.attrib.items()):
         local = name.rpartition("}")[2].lower()
         leads_out = re.search(r"url\(\s*['\"]?(?!#)|@import", value, re.IGNORECASE)
@@ -71,7 +74,7 @@ def _prune(element: ElementTree.Element) -> None:
         tag = child.tag if isinstance(child.tag, str) else ""
         styled = tag == f"{{{SVG}}}style" and re.search(r"url\(|@import", child.text or "")
         if tag.removeprefix(f"{{{SVG}}}") in SVG_TAGS and not styled:
-            _prune(child)
+            _prune(child, levels - 1)
         else:
             element.remove(child)
 
