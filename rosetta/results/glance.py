@@ -88,15 +88,13 @@ def first_hour(overview: Overview) -> str:
     }
     if not took:
         return "\nNo record says how long it took.\n\n"
-    (name, task), first = min(
-        took.items(), key=lambda each: (_familiar(overview, each[0][0]), each)
-    )
+    name, task = min(took, key=lambda each: (_familiar(overview, each[0]), each))
     title = columns.machine_title(tasks[min(tasks)].records[0]["machine"])
     return (
         f"\nOn {plain(title)}, once its environment and data are there:\n\n"
         f"- `python run_all.py --framework {name} --task {task}` takes about "
-        f"{times.words(took[name, task])}: one network is proven to be the reference's, trained and "
-        "measured, and results.md has its row;\n"
+        f"{times.words(took[name, task])}: one network is proven to be the reference's, trained "
+        "and measured, and results.md has its row;\n"
         f"- `python run_all.py` takes about {times.words(sum(took.values()))} for "
         f"{len(took)} notebooks, and results.md has them side by side.\n\n"
     )
