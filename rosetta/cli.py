@@ -334,15 +334,38 @@ def data(mirror: str | None) -> int:
 
 @commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def lock(names: tuple[str, ...]) -> int:
+@click.option("--upgrade", is_flag=True, help="Move the row's pins to the newest releases first.")
+def lock(names: tuple[str, ...], upgrade: bool) -> int:
     """Write the exact versions of environments: NAME.lock."""
-    from rosetta.environments import lock
+    from rosetta.environments import lock, releases
     from rosetta.runs.watch import watched
 
+    known = load(Project.here())
     project, rows = Project.here(), {row.environment: row for row in _rows(names)}
     with watched(project):
-        for row in rows.values():
-            _say(project.relative(lock.write(project, row, _say)))
+        for name, row in rows.items():
+            made = releases.upgrade(project, known[name], _say) if upgrade else None
+            _say(project.relative(made or lock.write(project, row, _say)))
+    return 0
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+def outdated(names: tuple[str, ...]) -> int:
+    """List the packages of rows (of all) that have newer releases."""
+    from rosetta.environments import releases
+
+    known = load(Project.here())
+    rows = [known[name] for name in {row.environment: None for row in _rows(names or ("all",))}]
+    newest = max((row.python for row in rows), key=lambda each: [*map(int, each.split("."))])
+    found = 0
+    for name, pins in releases.look_up(rows, newest).items():
+        for pin in filter(lambda each: each.outdated, pins):
+            other = f", {pin.elsewhere} for Python {newest}" if pin.elsewhere else ""
+            _say(f"{name}: {pin.package} {pin.pinned}, newest {pin.newest}{other}")
+            found += 1
+    if not found:
+        _say("All rows have the newest releases for their Python.")
     return 0
 
 
