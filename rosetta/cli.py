@@ -243,6 +243,35 @@ def list_(**chosen: Any) -> None:
 
 
 @commands.command()
+@task_option
+@click.option(
+    "--from", "origins", multiple=True, metavar="NAME", callback=_names(_frameworks, "framework"),
+    help="Rows whose trained weights are moved. Default: all.",
+)  # fmt: skip
+@click.option(
+    "--to", "targets", multiple=True, metavar="NAME", callback=_names(_frameworks, "framework"),
+    help="Rows into which they are loaded. Default: all.",
+)  # fmt: skip
+@click.option(
+    "--profile", metavar="NAME", callback=_one_of(PROFILES, "profile"),
+    help="Of the runs that trained the weights. Default: the fullest there is.",
+)  # fmt: skip
+@device_option
+@click.option(
+    "--layers", is_flag=True, help="Compare layer by layer, and name the first that differs."
+)
+@click.option("--force", is_flag=True, help="Move what has not changed, too.")
+@click.option("--here", is_flag=True, help="Use the Python that started this for every row.")
+@click.option("--python", metavar="PATH", help="Like --here, with another Python.")
+def transplant(here: bool, python: str | None, **chosen: Any) -> int:
+    """Move trained weights from any framework to any other, and prove that nothing changed."""
+    from rosetta.transplant import runner
+
+    asked = runner.Asked(python=_interpreter(here, python), **chosen)
+    return int(runner.run(Project.here(), asked))
+
+
+@commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @device_option
 @click.option("--jupyter", is_flag=True, help="Offer them as kernels in your own JupyterLab.")

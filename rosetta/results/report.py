@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rosetta.project import Project
-from rosetta.results import columns, glance, plot_data, plots, records, start, titles
+from rosetta.results import (
+    columns,
+    glance,
+    plot_data,
+    plots,
+    records,
+    start,
+    titles,
+    transplants,
+)
 from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
 from rosetta.results.overview import PROFILES, Overview
@@ -69,6 +78,7 @@ class Report(Overview):
             tasks=self.tasks,
             matrix=self.matrix(),
             machines=[self.machine(name) for name in self.machine_names()],
+            transplants=self.transplants(),
             broken=[str(error) for error in self.broken],
         )
 
@@ -115,6 +125,32 @@ class Report(Overview):
     def _place(self, record: Record) -> str:
         group = Group(record["machine"]["name"], record["profile"], record["task"], ())
         return f"{group.folder}/{record['task']}/{record['framework']}"
+
+    # --- trained weights in other rows ---------------------------------------------------------
+
+    def transplants(self) -> list[dict[str, Any]]:
+        """Return the matrices, source by target, of every machine that moved trained weights."""
+        found = []
+        for file in sorted(self.project.results.glob(f"*/{transplants.FOLDER}/*.json")):
+            try:
+                matrix = transplants.read(self.project, file)
+            except BrokenRecordError as error:
+                self.broken = [*self.broken, error]
+                continue
+            if matrix and matrix.targets:
+                columns_, rows = transplants.table(matrix, self.title)
+                found.append(
+                    {
+                        "task": matrix.task,
+                        "machine": matrix.machine,
+                        "columns": columns_,
+                        "rows": rows,
+                        "worst": transplants.worst(matrix),
+                        "synthetic": matrix.data != "real",
+                        "file": self.project.relative(file),
+                    }
+                )
+        return found
 
     # --- machines and tables --------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ def execute(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
     """
     try:
         record = _base(look, cell, data, python)
-        outcome = execution.execute(look.project, _job(look, cell, python))
+        outcome = execution.execute(look.project, job(look, cell, python))
         outcomes.fill(record, outcome)
         return Done(record, outcome.notebook, outcome.weights, outcome.replaced)
     except (UserError, OSError, MemoryError):
@@ -133,7 +133,8 @@ def attempt(asked: here.Here, framework: Framework) -> here.Python | Unavailable
         return reason
 
 
-def _job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
+def job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
+    """Return what is executed for a cell: its notebook, with what its row sets."""
     setting = look.setting
     own: dict[str, Variable] = dict(cell.framework.variables)
     if setting.device == "cpu" and machine.accelerator():
