@@ -163,7 +163,9 @@ def test_a_third_column_stands_beside_the_one_it_shares_a_function_with(reader: 
 
 
 def test_a_line_that_binds_the_same_names_stands_beside_its_equal(reader: Reader) -> None:
-    page = reader.open("cifar10_cnn", "pytorch,keras-jax")  # whose next line binds one of them again
+    page = reader.open(
+        "cifar10_cnn", "pytorch,keras-jax"
+    )  # whose next line binds one of them again
     lines = page.locator("#step-data .l").filter(has_text="x_train, y_train = run.data")
     expect(lines).to_have_count(2)
     assert lines.nth(0).bounding_box()["y"] == lines.nth(1).bounding_box()["y"]
