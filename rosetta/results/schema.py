@@ -64,6 +64,7 @@ class Check(TypedDict):
 class Seconds(TypedDict):
     seconds: Amount
     cell_seconds: Amount
+    other_cores: NotRequired[Amount]  # busy with other work meanwhile, on average
 
 
 class Source(TypedDict):

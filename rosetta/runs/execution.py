@@ -24,6 +24,7 @@ from rosetta.project import Project, home
 from rosetta.registry import Variable
 from rosetta.results import publish
 from rosetta.results.private import Cleaner, TooDeep
+from rosetta.runs.load import Load
 
 # Of the caller's surroundings, what must not reach a kernel.
 LEFT_OUT = (
@@ -72,6 +73,7 @@ class Outcome:
     emitted: dict[str, Any] | None
     seconds: float
     cell_seconds: float
+    other_cores: float = 0.0  # that were busy with other work meanwhile, on average
     weights: Path | None = None
     replaced: tuple[str, ...] = ()  # what was not fit to publish, in words
 
@@ -82,7 +84,7 @@ def execute(project: Project, job: Job) -> Outcome:
     Leaves no process behind, not even when it is interrupted.
     """
     with _job_folder(project) as folder:
-        start = time.monotonic()
+        start, load = time.monotonic(), Load()
         try:
             result = _drive(project, job, folder)
         except OSError as error:
@@ -91,7 +93,8 @@ def execute(project: Project, job: Job) -> Outcome:
             result = {"status": "failed", "reason": f"could not start: {error}", "prefixes": []}
         seconds = time.monotonic() - start
         executed = _read_json(folder / "executed.ipynb")
-        outcome = _outcome(project, job, result, executed, seconds)
+        others = round(load.others(), 2)
+        outcome = replace(_outcome(project, job, result, executed, seconds), other_cores=others)
         if outcome.status != "ok":
             _check_disk(folder, outcome.reason or "")
             return outcome
