@@ -30,6 +30,7 @@ def fill(record: Record, outcome: Outcome) -> None:
     record["run"] = {
         "seconds": outcome.seconds,
         "cell_seconds": outcome.cell_seconds,
+        "sections": dict(outcome.sections),
         "other_cores": outcome.other_cores,
     }
     if outcome.status != "ok" or outcome.emitted is None:
