@@ -214,6 +214,20 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert not report.write(project) and readme.read_text() == text
 
 
+def test_a_busy_machine_and_jumping_epochs_are_marked(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    speeds = [(9.0, 100), (1.0, 100), (1.5, 100)]  # the first epoch, which compiles, does not count
+    epochs = [{"seconds": seconds, "examples": count} for seconds, count in speeds]
+    run = {"seconds": 30.0, "cell_seconds": 28.0, "other_cores": 0.8}
+    records.write(project, a_record(epochs=epochs, run=run))
+    text = text_of(project)
+    assert row_of(without_start(text), "Row row")["status"] == "ok, stale, busy machine, unsteady"
+    assert "made on a busy machine: 0.8 of its cores had other work" in text
+    assert "its epochs ran at 66.7 to 100 pictures/s" in text
+    records.write(project, a_record(epochs=epochs[:2], run={**run, "other_cores": 0.1}))
+    assert row_of(without_start(text_of(project)), "Row row")["status"] == "ok, stale"
+
+
 def test_the_readme_shows_the_machine_that_ran_the_present_code(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

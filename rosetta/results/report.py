@@ -214,6 +214,10 @@ class Report(Overview):
             marks.append("stale")
         if "last_try" in record:
             marks.append("last try failed")
+        if columns.busy(record):
+            marks.append("busy machine")
+        if columns.unsteady(record):
+            marks.append("unsteady")
         if record["environment"].get("differs"):
             marks.append("other versions")
         return ", ".join(marks)
@@ -239,6 +243,9 @@ class Report(Overview):
             yield f"stale, {why}"
         if failure := records.last_try(record):
             yield failure
+        for remark in (columns.busy(record), columns.unsteady(record)):
+            if remark:
+                yield remark
         environment = record["environment"]
         if environment.get("here"):
             yield f"run in a Python {environment['python']} of the user's own (--here)"
