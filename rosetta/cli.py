@@ -271,6 +271,26 @@ def transplant(here: bool, python: str | None, **chosen: Any) -> int:
     return int(runner.run(Project.here(), asked))
 
 
+@commands.command("variants")
+@task_option
+@framework_option
+@click.option(
+    "--rounds", default=5, metavar="N", callback=_within(1, 1000),
+    help="How often each is run, in turn. Default: 5.",
+)  # fmt: skip
+@click.option(
+    "--profile", default="quick", metavar="NAME", callback=_one_of(PROFILES, "profile"),
+    help="How much work: smoke, quick or full. Default: quick.",
+)  # fmt: skip
+@device_option
+@click.option("--force", is_flag=True, help="Measure what has not changed, too.")
+def variants_(**chosen: Any) -> int:
+    """Measure notebooks beside the other settings that were considered, in turn."""
+    from rosetta.variants import runner
+
+    return int(runner.run(Project.here(), runner.Asked(**chosen)))
+
+
 @commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @device_option

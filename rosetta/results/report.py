@@ -15,6 +15,7 @@ from rosetta.results import (
     start,
     titles,
     transplants,
+    variants,
 )
 from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
@@ -79,6 +80,7 @@ class Report(Overview):
             matrix=self.matrix(),
             machines=[self.machine(name) for name in self.machine_names()],
             transplants=self.transplants(),
+            variants=self.variants(),
             broken=[str(error) for error in self.broken],
         )
 
@@ -147,6 +149,29 @@ class Report(Overview):
                         "rows": rows,
                         "worst": transplants.worst(matrix),
                         "synthetic": matrix.data != "real",
+                        "file": self.project.relative(file),
+                    }
+                )
+        return found
+
+    # --- variants --------------------------------------------------------------------------------
+
+    def variants(self) -> list[dict[str, Any]]:
+        """Return the tables of the variants that were measured, of every machine."""
+        found = []
+        for file in sorted(self.project.results.glob(f"*/{variants.FOLDER}/*.json")):
+            try:
+                rounds = variants.read(self.project, file)
+            except BrokenRecordError as error:
+                self.broken = [*self.broken, error]
+                continue
+            if rounds:
+                found.append(
+                    {
+                        "title": f"{rounds.task}, {self.title(rounds.framework)}",
+                        "machine": rounds.machine,
+                        "unit": rounds.unit,
+                        "rows": variants.rows(rounds),
                         "file": self.project.relative(file),
                     }
                 )
