@@ -9,6 +9,7 @@ from rosetta.project import Project
 from rosetta.results import (
     columns,
     glance,
+    headline,
     plot_data,
     plots,
     records,
@@ -77,6 +78,8 @@ class Report(Overview):
         environment.filters.update(plain=plain, row=table_row)
         return environment.get_template(TEMPLATE).render(
             tasks=self.tasks,
+            headlines=headline.tables(self),
+            glance=self.at_a_glance,
             matrix=self.matrix(),
             machines=[self.machine(name) for name in self.machine_names()],
             transplants=self.transplants(),
