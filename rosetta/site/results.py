@@ -61,8 +61,8 @@ def pages(report: Report, files: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
-    """Return the speeds of all rows on one machine in one profile: the newest with the most."""
-    groups = report.groups()
+    """Return the speeds of all rows on one machine in one profile, those of README.md."""
+    groups = report.groups(*(report.at_a_glance or ()))
     if not groups:
         return {"groups": {}, "stand_ins": {}, "speeds": {}}
     chosen = max(groups, key=lambda each: (each.profile != "smoke", len(each.ok), _newest(each)))
