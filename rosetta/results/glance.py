@@ -39,8 +39,8 @@ def table(overview: Overview) -> str:
     about = overview.groups(machine, profile)[0].records[0]["machine"]
     lines = [
         f"\nOn {plain(columns.machine_title(about))}. Speeds are of profile `{profile}`, in "
-        "training where the task trains; accuracies of the whole training (profile `full`), on whatever "
-        "machine it ran.\n"
+        "training where the task trains; accuracies of the whole training (profile `full`), on "
+        "whatever machine it ran.\n"
     ]
     for each in headline.tables(overview):
         lines += [*each.lines, ""]

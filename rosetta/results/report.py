@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from rosetta.project import Project
@@ -82,8 +83,8 @@ class Report(Overview):
             glance=self.at_a_glance,
             matrix=self.matrix(),
             machines=[self.machine(name) for name in self.machine_names()],
-            transplants=self.transplants(),
-            variants=self.variants(),
+            transplants=self.transplants,
+            variants=self.variants,
             broken=[str(error) for error in self.broken],
         )
 
@@ -133,6 +134,7 @@ class Report(Overview):
 
     # --- trained weights in other rows ---------------------------------------------------------
 
+    @cached_property
     def transplants(self) -> list[dict[str, Any]]:
         """Return the matrices, source by target, of every machine that moved trained weights."""
         found = []
@@ -159,6 +161,7 @@ class Report(Overview):
 
     # --- variants --------------------------------------------------------------------------------
 
+    @cached_property
     def variants(self) -> list[dict[str, Any]]:
         """Return the tables of the variants that were measured, of every machine."""
         found = []

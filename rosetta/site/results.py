@@ -54,10 +54,16 @@ def pages(report: Report, files: Collection[str]) -> dict[str, dict[str, Any]]:
             "template": "results",
             "machines": shown,
             "machine": machine,
+            "transplants": _of(machine, report.transplants),
+            "variants": _of(machine, report.variants),
             "groups": [_section(report, group, files) for group in report.groups(machine["name"])],
         }
         for page, machine in machines.items()
     }
+
+
+def _of(machine: Mapping[str, Any], tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in tables if each["machine"] == machine["name"]]
 
 
 def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
