@@ -1,6 +1,6 @@
 """Load weights that other rows have trained into this notebook's network: runs in its kernel.
 
-Its text is the last cell of the notebook that is executed. Readable to Python 3.6, as `common/` is.
+The last cell of the notebook that is executed runs this file. Readable to Python 3.6, as `common/` is.
 """
 
 import hashlib

@@ -32,8 +32,10 @@ def derive(
     inside = ["".join(each["source"]) for each in cells if "inside" in _tags(each)]
     kept += [_cell({"source": _functions(each)}, ["inside"]) for each in inside]
     files = {name: str(source.file) for name, source in sources.items()}
-    call = f"transplant(run, check, globals(), {files!r}, layers={layers})\n"
-    kept.append(_cell({"source": KERNEL.read_text(encoding="utf-8") + "\n\n" + call}, ["ours"]))
+    # In a namespace of its own: what it imports must not take the place of the notebook's names.
+    call = f"import runpy\n\nours = runpy.run_path({str(KERNEL)!r})\n"
+    call += f'ours["transplant"](run, check, globals(), {files!r}, layers={layers})\n'
+    kept.append(_cell({"source": call}, ["transplant"]))
     return {**notebook, "cells": kept}
 
 
