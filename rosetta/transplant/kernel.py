@@ -1,6 +1,7 @@
 """Load weights that other rows have trained into this notebook's network: runs in its kernel.
 
-The last cell of the notebook that is executed runs this file. Readable to Python 3.6, as `common/` is.
+The last cell of the notebook that is executed runs this file. Readable to Python 3.6, as `common/`
+is.
 """
 
 import hashlib
