@@ -215,9 +215,19 @@ def test_what_is_executed_are_the_cells_up_to_the_training_step(rows: Project) -
     assert all(f"def {name}" in text for name in ("load_weights", "train_step", "activations"))
 
 
-def test_a_damaged_matrix_is_named(rows: Project) -> None:
+@pytest.mark.parametrize("text", ['{"schema": "x"}', "[" * 100_000, "{}"])
+def test_a_damaged_matrix_is_named(rows: Project, text: str) -> None:
     file = rows.results / "machine-1" / transplants.FOLDER / "imdb_gru.json"
     file.parent.mkdir(parents=True)
-    file.write_text('{"schema": "x"}')
+    file.write_text(text)
     with pytest.raises(UserError, match=r"transplant/imdb_gru\.json is not a valid record"):
+        report.write(rows)
+
+
+def test_a_matrix_in_anothers_place_is_named(rows: Project) -> None:
+    matrix = transplants.Matrix(1, GRU, "machine-1", "real", {})
+    transplants.write(rows, matrix)
+    file = transplants.path(rows, "machine-1", GRU)
+    file.rename(file.with_name("cifar10_cnn.json"))
+    with pytest.raises(UserError, match="it is of another task or machine"):
         report.write(rows)

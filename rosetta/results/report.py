@@ -58,7 +58,7 @@ def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
         changed = True
     fresh = [record for record in report.records if not report.stale(record)]
     changed |= titles.update(project, report.cells.values(), fresh)
-    return changed | glance.update(project, report), broken
+    return changed | glance.update(project, report), list(report.broken)
 
 
 class Report(Overview):

@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from rosetta.files import write_text
 from rosetta.project import Project
-from rosetta.results.records import BrokenRecordError
+from rosetta.registry import TASKS
+from rosetta.results.records import BrokenRecordError, content
 from rosetta.results.schema import Amount, Count, Hash, Key, Name, Notes, Number, Text, Time
 
 SCHEMA = 1
@@ -72,12 +73,16 @@ def path(project: Project, machine: str, task: str) -> Path:
 
 def read(project: Project, file: Path) -> Matrix | None:
     """Return the matrix in `file`, or None where there is none. Raises BrokenRecordError."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Matrix)
-    except FileNotFoundError:
+    found = content(project, file)
+    if found is None:
         return None
-    except (OSError, ValueError) as error:
+    try:
+        matrix = msgspec.json.decode(found, type=Matrix)
+    except (ValueError, RecursionError) as error:
         raise BrokenRecordError(project.relative(file), str(error)) from None
+    if file != path(project, matrix.machine, matrix.task) or matrix.task not in TASKS:
+        raise BrokenRecordError(project.relative(file), "it is of another task or machine")
+    return matrix
 
 
 def write(project: Project, matrix: Matrix) -> None:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from rosetta.files import write_text
 from rosetta.project import Project
-from rosetta.results.records import BrokenRecordError
+from rosetta.results.records import BrokenRecordError, content
 from rosetta.results.schema import Amount, Hash, Name, Notes, Text, Time
 
 SCHEMA = 1
@@ -64,12 +64,16 @@ def path(project: Project, machine: str, task: str, framework: str) -> Path:
 
 def read(project: Project, file: Path) -> Rounds | None:
     """Return the rounds in `file`, or None where there are none. Raises BrokenRecordError."""
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Rounds)
-    except FileNotFoundError:
+    found = content(project, file)
+    if found is None:
         return None
-    except (OSError, ValueError) as error:
+    try:
+        rounds = msgspec.json.decode(found, type=Rounds)
+    except (ValueError, RecursionError) as error:
         raise BrokenRecordError(project.relative(file), str(error)) from None
+    if file != path(project, rounds.machine, rounds.task, rounds.framework):
+        raise BrokenRecordError(project.relative(file), "it is of another cell or machine")
+    return rounds
 
 
 def write(project: Project, rounds: Rounds) -> None:
