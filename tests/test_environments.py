@@ -493,6 +493,36 @@ def test_downloads_what_uv_has(bare: Path) -> None:
     assert "download" in lines[0]
 
 
+CONDA = """\
+echo "$@" >> {bare}/calls
+while [ "$1" != --prefix ]; do shift; done
+mkdir -p "$2/bin"
+printf '#!/bin/sh\\necho 3.6; echo %s\\n' "$2/bin/python3.6" > "$2/bin/python3.6"
+/bin/chmod +x "$2/bin/python3.6"
+"""
+
+
+@pytest.mark.parametrize("name", interpreters.CONDAS)
+def test_lets_conda_make_an_old_python_once(
+    bare: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{bare / 'bin'}:/usr/bin:/bin")
+    fake(bare / "bin" / name, CONDA.format(bare=bare))
+    folder, lines = bare / ".envs", list[str]()
+    python = folder / "python3.6" / "bin" / "python3.6"
+    assert interpreters.find_python("3.6", lines.append, folder) == python
+    assert lines[-1] == f"Python 3.6: asking {name} to make it in .envs/python3.6"
+    assert interpreters.find_python("3.6", lines.append, folder) == python
+    (call,) = (bare / "calls").read_text().splitlines()
+    assert call.startswith("create --yes") and call.endswith("--channel conda-forge python=3.6")
+
+
+def test_says_why_conda_could_not_make_it(bare: Path) -> None:
+    fake(bare / "bin" / "conda", "echo 'error: no such package' >&2; exit 1")
+    with pytest.raises(Unavailable, match=r"conda could not make it either: no such package"):
+        interpreters.find_python("3.6", None, bare / ".envs")
+
+
 def test_says_which_python_is_missing_and_how_to_get_it(bare: Path) -> None:
     with pytest.raises(Unavailable, match=r"needs Python 3\.6.*pyenv install 3\.6.*conda create"):
         interpreters.find_python("3.6")
