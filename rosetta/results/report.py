@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rosetta.project import Project
 from rosetta.results import (
@@ -23,6 +24,8 @@ from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
 from rosetta.results.overview import PROFILES, Overview
 from rosetta.results.records import BrokenRecordError, Record
+
+Kind = TypeVar("Kind")
 
 TEMPLATE = "results.md.jinja"
 ORIGINS = {"published": "as published", "mirror": "from a mirror, not the published file"}
@@ -132,55 +135,54 @@ class Report(Overview):
         group = Group(record["machine"]["name"], record["profile"], record["task"], ())
         return f"{group.folder}/{record['task']}/{record['framework']}"
 
-    # --- trained weights in other rows ---------------------------------------------------------
+    # --- beside the records ---------------------------------------------------------------------
 
     @cached_property
     def transplants(self) -> list[dict[str, Any]]:
         """Return the matrices, source by target, of every machine that moved trained weights."""
         found = []
-        for file in sorted(self.project.results.glob(f"*/{transplants.FOLDER}/*.json")):
-            try:
-                matrix = transplants.read(self.project, file)
-            except BrokenRecordError as error:
-                self.broken = [*self.broken, error]
-                continue
-            if matrix and matrix.targets:
-                columns_, rows = transplants.table(matrix, self.title)
-                found.append(
-                    {
-                        "task": matrix.task,
-                        "machine": matrix.machine,
-                        "columns": columns_,
-                        "rows": rows,
-                        "worst": transplants.worst(matrix),
-                        "synthetic": matrix.data != "real",
-                        "file": self.project.relative(file),
-                    }
-                )
+        for file, matrix in self._beside(transplants.FOLDER, transplants.read):
+            titles_, rows = transplants.table(matrix, self.title)
+            found.append(
+                {
+                    "task": matrix.task,
+                    "machine": matrix.machine,
+                    "columns": titles_,
+                    "rows": rows,
+                    "worst": transplants.worst(matrix),
+                    "synthetic": matrix.data != "real",
+                    "file": self.project.relative(file),
+                }
+            )
         return found
-
-    # --- variants --------------------------------------------------------------------------------
 
     @cached_property
     def variants(self) -> list[dict[str, Any]]:
         """Return the tables of the variants that were measured, of every machine."""
+        return [
+            {
+                "title": f"{rounds.task}, {self.title(rounds.framework)}",
+                "machine": rounds.machine,
+                "unit": rounds.unit,
+                "rows": variants.rows(rounds),
+                "file": self.project.relative(file),
+            }
+            for file, rounds in self._beside(variants.FOLDER, variants.read)
+        ]
+
+    def _beside(
+        self, folder: str, read: Callable[[Project, Path], Kind | None]
+    ) -> list[tuple[Path, Kind]]:
+        """Return what files of a kind hold, of all machines; broken ones are named as such."""
         found = []
-        for file in sorted(self.project.results.glob(f"*/{variants.FOLDER}/*.json")):
+        for file in sorted(self.project.results.glob(f"*/{folder}/*.json")):
             try:
-                rounds = variants.read(self.project, file)
+                held = read(self.project, file)
             except BrokenRecordError as error:
                 self.broken = [*self.broken, error]
                 continue
-            if rounds:
-                found.append(
-                    {
-                        "title": f"{rounds.task}, {self.title(rounds.framework)}",
-                        "machine": rounds.machine,
-                        "unit": rounds.unit,
-                        "rows": variants.rows(rounds),
-                        "file": self.project.relative(file),
-                    }
-                )
+            if held is not None:
+                found.append((file, held))
         return found
 
     # --- machines and tables --------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rosetta.files import write_text
 from rosetta.project import Project
 from rosetta.registry import TASKS
-from rosetta.results.records import BrokenRecordError, content
+from rosetta.results import structs
+from rosetta.results.records import BrokenRecordError
 from rosetta.results.schema import Amount, Count, Hash, Key, Name, Notes, Number, Text, Time
 
 SCHEMA = 1
@@ -73,24 +73,15 @@ def path(project: Project, machine: str, task: str) -> Path:
 
 def read(project: Project, file: Path) -> Matrix | None:
     """Return the matrix in `file`, or None where there is none. Raises BrokenRecordError."""
-    found = content(project, file)
-    if found is None:
-        return None
-    try:
-        matrix = msgspec.json.decode(found, type=Matrix)
-    except (ValueError, RecursionError) as error:
-        raise BrokenRecordError(project.relative(file), str(error)) from None
-    if file != path(project, matrix.machine, matrix.task) or matrix.task not in TASKS:
+    matrix = structs.read(project, file, Matrix)
+    if matrix and (file != path(project, matrix.machine, matrix.task) or matrix.task not in TASKS):
         raise BrokenRecordError(project.relative(file), "it is of another task or machine")
     return matrix
 
 
 def write(project: Project, matrix: Matrix) -> None:
     """Write a matrix, whole or not at all."""
-    file = path(project, matrix.machine, matrix.task)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(matrix, order="sorted"), indent=1).decode()
-    write_text(file, text + "\n")
+    structs.write(path(project, matrix.machine, matrix.task), matrix)
 
 
 def table(matrix: Matrix, title: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:

@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rosetta.files import write_text
 from rosetta.project import Project
-from rosetta.results.records import BrokenRecordError, content
+from rosetta.results import structs
+from rosetta.results.records import BrokenRecordError
 from rosetta.results.schema import Amount, Hash, Name, Notes, Text, Time
 
 SCHEMA = 1
@@ -64,24 +64,15 @@ def path(project: Project, machine: str, task: str, framework: str) -> Path:
 
 def read(project: Project, file: Path) -> Rounds | None:
     """Return the rounds in `file`, or None where there are none. Raises BrokenRecordError."""
-    found = content(project, file)
-    if found is None:
-        return None
-    try:
-        rounds = msgspec.json.decode(found, type=Rounds)
-    except (ValueError, RecursionError) as error:
-        raise BrokenRecordError(project.relative(file), str(error)) from None
-    if file != path(project, rounds.machine, rounds.task, rounds.framework):
+    rounds = structs.read(project, file, Rounds)
+    if rounds and (file != path(project, rounds.machine, rounds.task, rounds.framework)):
         raise BrokenRecordError(project.relative(file), "it is of another cell or machine")
     return rounds
 
 
 def write(project: Project, rounds: Rounds) -> None:
     """Write the rounds of a cell, whole or not at all."""
-    file = path(project, rounds.machine, rounds.task, rounds.framework)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(rounds, order="sorted"), indent=1).decode()
-    write_text(file, text + "\n")
+    structs.write(path(project, rounds.machine, rounds.task, rounds.framework), rounds)
 
 
 def rows(rounds: Rounds) -> list[list[str]]:
