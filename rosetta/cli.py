@@ -243,6 +243,55 @@ def list_(**chosen: Any) -> None:
 
 
 @commands.command()
+@task_option
+@click.option(
+    "--from", "origins", multiple=True, metavar="NAME", callback=_names(_frameworks, "framework"),
+    help="Rows whose trained weights are moved. Default: all.",
+)  # fmt: skip
+@click.option(
+    "--to", "targets", multiple=True, metavar="NAME", callback=_names(_frameworks, "framework"),
+    help="Rows into which they are loaded. Default: all.",
+)  # fmt: skip
+@click.option(
+    "--profile", metavar="NAME", callback=_one_of(PROFILES, "profile"),
+    help="Of the runs that trained the weights. Default: the fullest there is.",
+)  # fmt: skip
+@device_option
+@click.option(
+    "--layers", is_flag=True, help="Compare layer by layer, and name the first that differs."
+)
+@click.option("--force", is_flag=True, help="Move what has not changed, too.")
+@click.option("--here", is_flag=True, help="Use the Python that started this for every row.")
+@click.option("--python", metavar="PATH", help="Like --here, with another Python.")
+def transplant(here: bool, python: str | None, **chosen: Any) -> int:
+    """Move trained weights from any framework to any other, and prove that nothing changed."""
+    from rosetta.transplant import runner
+
+    asked = runner.Asked(python=_interpreter(here, python), **chosen)
+    return int(runner.run(Project.here(), asked))
+
+
+@commands.command("variants")
+@task_option
+@framework_option
+@click.option(
+    "--rounds", default=5, metavar="N", callback=_within(1, 1000),
+    help="How often each is run, in turn. Default: 5.",
+)  # fmt: skip
+@click.option(
+    "--profile", default="quick", metavar="NAME", callback=_one_of(PROFILES, "profile"),
+    help="How much work: smoke, quick or full. Default: quick.",
+)  # fmt: skip
+@device_option
+@click.option("--force", is_flag=True, help="Measure what has not changed, too.")
+def variants_(**chosen: Any) -> int:
+    """Measure notebooks beside the other settings that were considered, in turn."""
+    from rosetta.variants import runner
+
+    return int(runner.run(Project.here(), runner.Asked(**chosen)))
+
+
+@commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @device_option
 @click.option("--jupyter", is_flag=True, help="Offer them as kernels in your own JupyterLab.")
@@ -334,15 +383,38 @@ def data(mirror: str | None) -> int:
 
 @commands.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-def lock(names: tuple[str, ...]) -> int:
+@click.option("--upgrade", is_flag=True, help="Move the row's pins to the newest releases first.")
+def lock(names: tuple[str, ...], upgrade: bool) -> int:
     """Write the exact versions of environments: NAME.lock."""
-    from rosetta.environments import lock
+    from rosetta.environments import lock, releases
     from rosetta.runs.watch import watched
 
+    known = load(Project.here())
     project, rows = Project.here(), {row.environment: row for row in _rows(names)}
     with watched(project):
-        for row in rows.values():
-            _say(project.relative(lock.write(project, row, _say)))
+        for name, row in rows.items():
+            made = releases.upgrade(project, known[name], _say) if upgrade else None
+            _say(project.relative(made or lock.write(project, row, _say)))
+    return 0
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+def outdated(names: tuple[str, ...]) -> int:
+    """List the packages of rows (of all) that have newer releases."""
+    from rosetta.environments import releases
+
+    known = load(Project.here())
+    rows = [known[name] for name in {row.environment: None for row in _rows(names or ("all",))}]
+    newest = max((row.python for row in rows), key=lambda each: [*map(int, each.split("."))])
+    found = 0
+    for name, pins in releases.look_up(rows, newest).items():
+        for pin in filter(lambda each: each.outdated, pins):
+            other = f", {pin.elsewhere} for Python {newest}" if pin.elsewhere else ""
+            _say(f"{name}: {pin.package} {pin.pinned}, newest {pin.newest}{other}")
+            found += 1
+    if not found:
+        _say("All rows have the newest releases for their Python.")
     return 0
 
 

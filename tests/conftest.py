@@ -44,13 +44,14 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
-    def make(name: str, version: str) -> None:
+    def make(name: str, version: str, python: str = "py3", requires: str | None = None) -> None:
         info = f"{name}-{version}.dist-info"
-        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        with zipfile.ZipFile(folder / f"{name}-{version}-{python}-none-any.whl", "w") as wheel:
             wheel.writestr(f"{name}.py", f"__version__ = {version!r}\n")
             metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            metadata += f"Requires-Dist: {requires}\n" if requires else ""
             wheel.writestr(f"{info}/METADATA", metadata)
-            tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            tags = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {python}-none-any\n"
             wheel.writestr(f"{info}/WHEEL", tags)
             wheel.writestr(f"{info}/RECORD", "")
 

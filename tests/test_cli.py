@@ -11,7 +11,7 @@ import pytest
 
 from rosetta import bootstrap, cli
 from rosetta.data import datasets
-from rosetta.environments import build
+from rosetta.environments import build, releases
 from rosetta.environments import lock as locks
 from rosetta.errors import Unavailable, UserError
 from rosetta.options import Options
@@ -304,6 +304,25 @@ def test_lock_writes_each_environment_once(
     assert cli.main(["lock", "alpha", "gamma"]) == 0
     assert seen == ["alpha"]
     assert capsys.readouterr().out == "frameworks/alpha.lock\n"
+
+
+def test_outdated_names_what_has_newer_releases(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pins = [
+        releases.Pin("same", "1.0", "1.0"),
+        releases.Pin("old", "1.0", "2.0"),
+        releases.Pin("older", "1.0", "1.0", elsewhere="3.0"),
+    ]
+    monkeypatch.setattr(releases, "look_up", lambda rows, newest: {"alpha": pins})
+    assert cli.main(["outdated", "alpha"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "alpha: old 1.0, newest 2.0",
+        "alpha: older 1.0, newest 1.0, 3.0 for Python 3.11",
+    ]
+    monkeypatch.setattr(releases, "look_up", lambda rows, newest: {"alpha": pins[:1]})
+    assert cli.main(["outdated"]) == 0
+    assert capsys.readouterr().out == "All rows have the newest releases for their Python.\n"
 
 
 @pytest.mark.parametrize(

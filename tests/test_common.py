@@ -305,7 +305,7 @@ OLD_AND_NEW = [("3.6", "numpy==1.16.6"), ("3.13", "numpy>=2.2")]
 PROBE = """
 import hashlib, sys
 import numpy as np
-from common import expected, reference, run, weights
+from common import expected, porting, reference, run, weights
 digest = hashlib.sha256()
 for task in ("cifar10_cnn", "imdb_gru"):
     for drawn in (weights.initial_weights(task), weights.check_weights(task)):
@@ -316,6 +316,9 @@ for task in ("cifar10_cnn", "imdb_gru"):
 small = {k: v.astype(np.float64) for k, v in weights.check_weights("imdb_gru").items()}
 part = [(x[:4], y[:4]) for x, y in expected.examples("imdb_gru")[1][:2]]
 losses = reference.train("imdb_gru", small, part)[0]
+kernel = weights.check_weights("cifar10_cnn")["fc1.weight"]
+digest.update(porting.flattened(kernel, (100, 8, 8)).tobytes())
+digest.update(porting.flipped(porting.gates(kernel, "abcd", "badc"), (0, 1)).tobytes())
 print(digest.hexdigest(), "%.9f %.9f" % tuple(losses))
 """
 

@@ -20,7 +20,15 @@ from nbclient import NotebookClient
 from small_project import heed_ctrl_c
 
 from rosetta import registry
-from rosetta.environments import build, interpreters, kernels, lock, processor, variables
+from rosetta.environments import (
+    build,
+    interpreters,
+    kernels,
+    lock,
+    processor,
+    releases,
+    variables,
+)
 from rosetta.environments import uv as uv_tool
 from rosetta.errors import Unavailable, UserError
 from rosetta.project import Project
@@ -328,6 +336,45 @@ def test_locks_for_a_python_that_is_not_here(project: Project, tiny: Framework) 
     assert "tiny==2.0" in lock.write(project, old, quiet).read_text(encoding="utf-8")
 
 
+def test_newer_releases_are_named(
+    project: Project, tiny: Framework, wheels: Callable[..., None]
+) -> None:
+    wheels("extra", "1.5")
+    pinned = row(project, ROW.replace('"tiny>=1"', '"tiny[x]==1.0", "extra==1.5", "free>=2"'))
+    tiny_pin, extra_pin = releases.look_up([pinned], VERSION)["tiny"]
+    assert (tiny_pin.package, tiny_pin.pinned, tiny_pin.newest) == ("tiny", "1.0", "2.0")
+    assert tiny_pin.outdated and not extra_pin.outdated
+
+
+def test_a_release_for_another_python_is_named(
+    project: Project, tiny: Framework, wheels: Callable[..., None]
+) -> None:
+    wheels("tiny", "3.0", python="cp313")
+    pinned = row(project, ROW.replace("tiny>=1", "tiny==2.0").replace(VERSION, "3.11"))
+    (pin,) = releases.look_up([pinned], "3.13")["tiny"]
+    assert (pin.newest, pin.elsewhere, pin.outdated) == ("2.0", "3.0", True)
+
+
+def test_upgrading_moves_the_pins_and_the_lock(project: Project, tiny: Framework) -> None:
+    pinned = row(project, "# kept\n" + ROW.replace("tiny>=1", "tiny==1.0"), lock="tiny==1.0\n")
+    releases.upgrade(project, pinned, quiet)
+    toml = (project.frameworks / "tiny.toml").read_text(encoding="utf-8")
+    assert toml == "# kept\n" + ROW.replace("tiny>=1", "tiny==2.0")
+    assert "tiny==2.0" in (project.frameworks / "tiny.lock").read_text(encoding="utf-8")
+
+
+def test_an_upgrade_that_does_not_fit_changes_nothing(
+    project: Project, tiny: Framework, wheels: Callable[..., None]
+) -> None:
+    wheels("other", "1.0", requires="tiny<2")
+    text = ROW.replace('"tiny>=1"', '"tiny==1.0", "other==1.0"')
+    pinned = row(project, text, lock="tiny==1.0\n")
+    with pytest.raises(UserError, match="no versions fit together"):
+        releases.upgrade(project, pinned, quiet)
+    assert (project.frameworks / "tiny.toml").read_text(encoding="utf-8") == text
+    assert (project.frameworks / "tiny.lock").read_text(encoding="utf-8") == "tiny==1.0\n"
+
+
 names = st.from_regex(r"[A-Za-z0-9]([\w.-]{0,8}[A-Za-z0-9])?", fullmatch=True).filter(str.isascii)
 versions = st.lists(st.integers(0, 99), min_size=1, max_size=3).map(lambda v: ".".join(map(str, v)))
 
@@ -444,6 +491,36 @@ def test_downloads_what_uv_has(bare: Path) -> None:
     lines: list[str] = []
     assert interpreters.find_python("3.6", lines.append) == python
     assert "download" in lines[0]
+
+
+CONDA = """\
+echo "$@" >> {bare}/calls
+while [ "$1" != --prefix ]; do shift; done
+mkdir -p "$2/bin"
+printf '#!/bin/sh\\necho 3.6; echo %s\\n' "$2/bin/python3.6" > "$2/bin/python3.6"
+/bin/chmod +x "$2/bin/python3.6"
+"""
+
+
+@pytest.mark.parametrize("name", interpreters.CONDAS)
+def test_lets_conda_make_an_old_python_once(
+    bare: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{bare / 'bin'}:/usr/bin:/bin")
+    fake(bare / "bin" / name, CONDA.format(bare=bare))
+    folder, lines = bare / ".envs", list[str]()
+    python = folder / "python3.6" / "bin" / "python3.6"
+    assert interpreters.find_python("3.6", lines.append, folder) == python
+    assert lines[-1] == f"Python 3.6: asking {name} to make it in .envs/python3.6"
+    assert interpreters.find_python("3.6", lines.append, folder) == python
+    (call,) = (bare / "calls").read_text().splitlines()
+    assert call.startswith("create --yes") and call.endswith("--channel conda-forge python=3.6")
+
+
+def test_says_why_conda_could_not_make_it(bare: Path) -> None:
+    fake(bare / "bin" / "conda", "echo 'error: no such package' >&2; exit 1")
+    with pytest.raises(Unavailable, match=r"conda could not make it either: no such package"):
+        interpreters.find_python("3.6", None, bare / ".envs")
 
 
 def test_says_which_python_is_missing_and_how_to_get_it(bare: Path) -> None:

@@ -12,6 +12,7 @@ from small_project import FIXTURES, add_cell, fill, living
 
 from rosetta.environments import kernels, processor
 from rosetta.project import Project
+from rosetta.results import publish
 from rosetta.runs import execution
 from rosetta.runs.execution import Job, Outcome
 
@@ -33,12 +34,19 @@ def run(project: Project, fixture: str | None, **changed: object) -> Outcome:
     return execution.execute(project, Job(**{**settings, **changed}))
 
 
+def tags_of(notebook: dict) -> set[str]:
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return {tag for cell in cells for tag in cell["metadata"]["tags"]} - {publish.INJECTED}
+
+
 def test_a_notebook_that_ends_well(project: Project) -> None:
     outcome = run(project, "ok_record")
     assert (outcome.status, outcome.reason) == ("ok", None)
     assert outcome.emitted["profile"] == "smoke"
     nbformat.validate(nbformat.from_dict(outcome.notebook))
     assert 0 < outcome.cell_seconds < outcome.seconds
+    assert outcome.sections.keys() == tags_of(outcome.notebook)
+    assert sum(outcome.sections.values()) == pytest.approx(outcome.cell_seconds, abs=0.01)
     # The runner's own cost, kernel start included; 4 s is what the project promises on idle cores.
     assert outcome.seconds - outcome.cell_seconds < 10
 

@@ -12,7 +12,13 @@ from rosetta.site import facts, families
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md", "frameworks/README.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "notebooks/README.md",
+        "frameworks/README.md",
+        "docs/porting.md",
+    )
 ]
 
 

@@ -9,7 +9,7 @@ from small_project import a_record, fill
 
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import glance, keys, records, report
+from rosetta.results import glance, headline, keys, records, report
 
 
 def text_of(project: Project) -> str:
@@ -214,6 +214,20 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert not report.write(project) and readme.read_text() == text
 
 
+def test_a_busy_machine_and_jumping_epochs_are_marked(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    speeds = [(9.0, 100), (1.0, 100), (1.5, 100)]  # the first epoch, which compiles, does not count
+    epochs = [{"seconds": seconds, "examples": count} for seconds, count in speeds]
+    run = {"seconds": 30.0, "cell_seconds": 28.0, "other_cores": 0.8}
+    records.write(project, a_record(epochs=epochs, run=run))
+    text = text_of(project)
+    assert row_of(without_start(text), "Row row")["status"] == "ok, stale, busy machine, unsteady"
+    assert "made on a busy machine: 0.8 of its cores had other work" in text
+    assert "its epochs ran at 66.7 to 100 pictures/s" in text
+    records.write(project, a_record(epochs=epochs[:2], run={**run, "other_cores": 0.1}))
+    assert row_of(without_start(text_of(project)), "Row row")["status"] == "ok, stale"
+
+
 def test_the_readme_shows_the_machine_that_ran_the_present_code(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +245,30 @@ def test_the_readme_shows_the_machine_that_ran_the_present_code(
     readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     report.write(project)
     assert "on Processor 2" in readme.read_text()
+
+
+def test_a_headline_has_the_whole_training_and_what_others_have_published(project: Project) -> None:
+    fill(project, {"pytorch": "ok_record", "row": "ok_record"})
+    for row in ("pytorch", "row"):
+        records.write(project, a_record(framework=row))
+    metrics = {"accuracy": 0.7712, "train_seconds": 1234.0}
+    records.write(project, a_record(framework="pytorch", profile="full", metrics=metrics))
+    text = text_of(project)
+    assert "| Row pytorch | 77.12 % | 1,234 | 400 | 78 % |" in text
+    assert "| Row row | — | — | 400 | — |" in text
+    assert headline.published()["accuracy"]["source"] in text
+
+
+def test_others_speeds_stand_beside_those_of_resnet50(project: Project) -> None:
+    fill(project, {"row": "ok_record"}, task="resnet50_features")
+    metrics = {"forward_examples_per_second": 25.0}
+    records.write(project, a_record(task="resnet50_features", metrics=metrics))
+    text = text_of(project)
+    assert (
+        "| resnet50_features | pictures/s | per core |" in text
+        and "| Row row | 25.0 | 12.5 |" in text
+    )
+    assert "Published, pictures/s per core of [" in text
 
 
 def test_the_readme_says_how_long_the_first_hour_is(project: Project) -> None:
@@ -263,11 +301,11 @@ def test_the_readme_says_what_stands_in(project: Project) -> None:
     readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     records.write(project, a_record(data="synthetic", weights="random"))
     report.write(project)
-    assert "| | pictures/s, cifar10_cnn, synthetic data, random weights |" in readme.read_text()
+    assert "| cifar10_cnn | pictures/s, synthetic data, random weights |" in readme.read_text()
     records.write(project, a_record(framework="other", weights="random"))
     report.write(project)
     text = readme.read_text()
-    assert "| | pictures/s, cifar10_cnn, random weights |" in text
+    assert "| cifar10_cnn | pictures/s, random weights |" in text
     assert "| Row row | 400 (synthetic data) |" in text and "| Row other | 400 |" in text
 
 

@@ -312,6 +312,8 @@ def test_a_smoke_run_leaves_the_tables_alone_and_is_listed(project: Project, qui
     runner.show_cells(project, options(), Console(file=said, width=200))
     assert "cifar10_cnn a: ok, accuracy 50.0 %, training 100 pictures/s" in said.getvalue()
     assert "cifar10_cnn b: failed: ValueError: no weights" in said.getvalue()
+    runner.show_cells(project, options(profile=None), Console(file=said, width=200))
+    assert "Smoke runs: 1 ok, 1 failed; see" in said.getvalue()
 
 
 def test_a_row_whose_modules_are_missing_is_unavailable(project: Project) -> None:

@@ -147,7 +147,7 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
     name = environment.name
     processes.kill_orphans(project)  # a build whose runner was killed may still go on
     _check_space(project, framework, device)
-    python = interpreters.find_python(framework.python, log)
+    python = interpreters.find_python(framework.python, log, project.environments)
     log(f"{name}: building (Python {framework.python}, {', '.join(framework.packages[device])})")
     shutil.rmtree(environment, ignore_errors=True)  # outdated, or half-made by a killed run
     output = project.logs / f"env-{name}.log"

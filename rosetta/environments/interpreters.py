@@ -16,14 +16,18 @@ from rosetta.project import home
 
 Log = Callable[[str], None]
 
+CONDAS = ("mamba", "micromamba", "conda")  # the fastest first; they take the same words
 
-def find_python(version: str, log: Log | None = None) -> Path:
-    """Return an interpreter of a version such as "3.6", downloaded by uv where there is none.
 
-    Looks on the PATH, under pyenv, in conda and among the builds that uv manages. Raises
-    Unavailable that says how to get it.
+def find_python(version: str, log: Log | None = None, folder: Path | None = None) -> Path:
+    """Return an interpreter of a version such as "3.6", downloaded where there is none.
+
+    Looks on the PATH, under pyenv, in conda and among the builds that uv manages; then asks uv for
+    one, and conda, which has older ones and makes it in `folder`. Raises Unavailable that says how
+    to get it.
     """
-    for candidate in _candidates(version):
+    made = folder / f"python{version}" if folder else None
+    for candidate in _candidates(version, made):
         found = _probe(candidate, version)
         if found:
             return found
@@ -34,16 +38,39 @@ def find_python(version: str, log: Log | None = None) -> Path:
     managed = _uv_managed(version)
     if managed:
         return managed
+    conda = next(filter(None, map(shutil.which, CONDAS)), None) or os.environ.get("CONDA_EXE")
+    reason = ""
+    if made and conda:
+        if log:
+            log(f"Python {version}: asking {Path(conda).name} to make it in .envs/{made.name}")
+        reason = _make_with(conda, made, version)
+        found = _probe(made / "bin" / f"python{version}", version)
+        if found:
+            return found
     raise Unavailable(
         f"needs Python {version}, which is not on the PATH, under pyenv or in conda, and which uv "
-        f"could not download: get it with 'pyenv install {version}' or "
+        f"could not download{reason}: get it with 'pyenv install {version}' or "
         f"'conda create -n python{version} python={version}'"
     )
 
 
-def _candidates(version: str) -> Iterator[Path]:
+def _make_with(conda: str, prefix: Path, version: str) -> str:
+    """Let conda, or what takes its words, make a Python; return why it did not, if it did not."""
+    command = [conda, "create", "--yes", "--quiet", "--prefix", str(prefix)]
+    command += ["--channel", "conda-forge", f"python={version}"]
+    shutil.rmtree(prefix, ignore_errors=True)  # half-made by a run that was killed
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    return f" ({Path(conda).name} could not make it either: {uv.reason(done.stderr)})"
+
+
+def _candidates(version: str, made: Path | None) -> Iterator[Path]:
     """Yield the places where an interpreter of this version may be, best first."""
     yield Path(sys.executable)
+    if made:
+        yield made / "bin" / f"python{version}"
     name = f"python{version}"
     for command in (name, "python3", "python"):
         found = shutil.which(command)

@@ -12,6 +12,8 @@ from rosetta.results.groups import Group
 from rosetta.results.records import Record
 
 NONE = "—"
+BUSY = 0.25  # cores with other work, from which on a row is marked
+UNSTEADY = 1.25  # times the slowest epoch's speed
 
 
 def of(group: Group, unit: str) -> dict[str, Any]:
@@ -145,6 +147,27 @@ def state(record: Record) -> str:
     """Return the status and what keeps its figures from being those of the task."""
     marks = records.origins(record) if record["status"] == "ok" else []
     return ", ".join([record["status"], *marks])
+
+
+def busy(record: Record) -> str | None:
+    """Return in words that the machine had other work while a record was made, if it had."""
+    others = record.get("run", {}).get("other_cores", 0.0)
+    if others < BUSY:
+        return None
+    return f"made on a busy machine: {others:.1f} of its cores had other work"
+
+
+def unsteady(record: Record) -> str | None:
+    """Return in words that the epochs of a training ran at different speeds, if they did."""
+    speeds = [
+        float(each["examples"]) / float(each["seconds"])
+        for each in record.get("epochs", [])[1:]
+        if each.get("examples") and each.get("seconds")
+    ]
+    if not speeds or max(speeds) < UNSTEADY * min(speeds):
+        return None
+    unit = record.get("unit", "examples")
+    return f"its epochs ran at {number(min(speeds))} to {number(max(speeds))} {unit}/s"
 
 
 def machine_title(machine: Mapping[str, Any]) -> str:

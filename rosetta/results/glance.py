@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from rosetta.project import Project
-from rosetta.results import columns, records, times
-from rosetta.results.groups import Group
+from rosetta.results import columns, headline, records, times
 from rosetta.results.markdown import plain
 from rosetta.results.overview import Overview
 
@@ -33,46 +32,19 @@ def update(project: Project, overview: Overview) -> bool:
 
 
 def table(overview: Overview) -> str:
-    """Return the table of README.md: the speed of every row where most of them ran.
-
-    Beside it the accuracy that the whole specification reached, wherever it was trained.
-    """
+    """Return the tables of README.md, of the machine where most rows ran the present code."""
     if not overview.at_a_glance:
         return NO_RECORDS
     machine, profile = overview.at_a_glance
-    tasks = {group.task: group for group in overview.groups(machine, profile)}
-    title = columns.machine_title(tasks[min(tasks)].records[0]["machine"])
-    heads = [
-        ", ".join([f"{columns.unit(group)}/s", task, *group.stand_ins])
-        for task, group in tasks.items()
-    ]
+    about = overview.groups(machine, profile)[0].records[0]["machine"]
     lines = [
-        f"\nProfile `{profile}` on {plain(title)}:"
-        " examples per second in training, of the ResNet-50 in inference; in brackets the "
-        "accuracy after the whole training (profile `full`).\n",
-        f"| | {' | '.join(heads)} |",
-        f"|---|{'---:|' * len(heads)}",
+        f"\nOn {plain(columns.machine_title(about))}. Speeds are of profile `{profile}`, in "
+        "training where the task trains; accuracies of the whole training (profile `full`), on "
+        "whatever machine it ran.\n"
     ]
-    for name in (each for each in overview.rows if each in overview.frameworks):
-        cells = [_cell(overview, group, name) for group in tasks.values()]
-        lines.append(f"| {plain(overview.title(name))} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n\n"
-
-
-def _cell(overview: Overview, group: Group, name: str) -> str:
-    record = next((each for each in group.records if each["framework"] == name), None)
-    if record is None:
-        return "not run"
-    if record["status"] != "ok":
-        return str(record["status"])
-    full = [
-        each["metrics"].get("accuracy")
-        for each in overview.by_cell[group.task, name]
-        if (each["profile"], each["status"]) == ("full", "ok") and each["data"] == "real"
-    ]
-    marks = [columns.percent(full[0])] if full and full[0] is not None else []
-    marks += group.own_stand_ins(record)
-    return columns.number(columns.speed(record)) + (f" ({', '.join(marks)})" if marks else "")
+    for each in headline.tables(overview):
+        lines += [*each.lines, ""]
+    return "\n".join(lines) + "\n"
 
 
 def first_hour(overview: Overview) -> str:

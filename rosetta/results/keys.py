@@ -27,6 +27,10 @@ PARTS = {
 }
 
 
+# Of common/, what no run imports: for a reader's own models.
+NOT_IN_RUNS = ("porting.py",)
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
@@ -92,7 +96,8 @@ class Keys:
 
     @cached_property
     def common(self) -> str:
-        files = sorted(self.project.common.glob("*.py"))
+        found = sorted(self.project.common.glob("*.py"))
+        files = [file for file in found if file.name not in NOT_IN_RUNS]
         return digest([[file.name, _code(file)] for file in files])
 
     def notebook(self, file: Path) -> str:

@@ -39,23 +39,35 @@ def path(project: Project, machine: str, profile: str, task: str, framework: str
 
 def read(project: Project, file: Path) -> Record | None:
     """Return the record in `file`, or None where there is none. Raises BrokenRecordError."""
-    try:
-        about = file.stat()
-        if not stat.S_ISREG(about.st_mode):  # a folder, or a pipe that would never end
-            raise BrokenRecordError(project.relative(file), "it is not a file")
-        if about.st_size > LARGEST:
-            raise BrokenRecordError(project.relative(file), "it is too large")
-        record = schema.read(file.read_bytes())
-    except FileNotFoundError:
+    found = content(project, file)
+    if found is None:
         return None
-    except OSError as error:
-        raise BrokenRecordError(project.relative(file), str(error.strerror)) from None
+    try:
+        record = schema.read(found)
     except ValueError as error:
         raise BrokenRecordError(project.relative(file), str(error)) from None
     why = next(_contradictions(record, file), None)
     if why:
         raise BrokenRecordError(project.relative(file), why)
     return record
+
+
+def content(project: Project, file: Path) -> bytes | None:
+    """Return what a file below results/ holds, or None where there is none.
+
+    Raises BrokenRecordError for what is no file, such as a pipe that would never end, or too large.
+    """
+    try:
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise BrokenRecordError(project.relative(file), "it is not a file")
+        if about.st_size > LARGEST:
+            raise BrokenRecordError(project.relative(file), "it is too large")
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BrokenRecordError(project.relative(file), str(error.strerror)) from None
 
 
 def after(before: Record | None, new: Record) -> Record:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rosetta.project import Project
-from rosetta.results import columns, glance, plot_data, plots, records, start, titles
+from rosetta.results import (
+    columns,
+    glance,
+    headline,
+    plot_data,
+    plots,
+    records,
+    start,
+    titles,
+    transplants,
+    variants,
+)
 from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
 from rosetta.results.overview import PROFILES, Overview
 from rosetta.results.records import BrokenRecordError, Record
+
+Kind = TypeVar("Kind")
 
 TEMPLATE = "results.md.jinja"
 ORIGINS = {"published": "as published", "mirror": "from a mirror, not the published file"}
@@ -46,7 +61,7 @@ def update(project: Project) -> tuple[bool, list[BrokenRecordError]]:
         changed = True
     fresh = [record for record in report.records if not report.stale(record)]
     changed |= titles.update(project, report.cells.values(), fresh)
-    return changed | glance.update(project, report), broken
+    return changed | glance.update(project, report), list(report.broken)
 
 
 class Report(Overview):
@@ -67,8 +82,12 @@ class Report(Overview):
         environment.filters.update(plain=plain, row=table_row)
         return environment.get_template(TEMPLATE).render(
             tasks=self.tasks,
+            headlines=headline.tables(self),
+            glance=self.at_a_glance,
             matrix=self.matrix(),
             machines=[self.machine(name) for name in self.machine_names()],
+            transplants=self.transplants,
+            variants=self.variants,
             broken=[str(error) for error in self.broken],
         )
 
@@ -115,6 +134,56 @@ class Report(Overview):
     def _place(self, record: Record) -> str:
         group = Group(record["machine"]["name"], record["profile"], record["task"], ())
         return f"{group.folder}/{record['task']}/{record['framework']}"
+
+    # --- beside the records ---------------------------------------------------------------------
+
+    @cached_property
+    def transplants(self) -> list[dict[str, Any]]:
+        """Return the matrices, source by target, of every machine that moved trained weights."""
+        found = []
+        for file, matrix in self._beside(transplants.FOLDER, transplants.read):
+            titles_, rows = transplants.table(matrix, self.title)
+            found.append(
+                {
+                    "task": matrix.task,
+                    "machine": matrix.machine,
+                    "columns": titles_,
+                    "rows": rows,
+                    "worst": transplants.worst(matrix),
+                    "synthetic": matrix.data != "real",
+                    "file": self.project.relative(file),
+                }
+            )
+        return found
+
+    @cached_property
+    def variants(self) -> list[dict[str, Any]]:
+        """Return the tables of the variants that were measured, of every machine."""
+        return [
+            {
+                "title": f"{rounds.task}, {self.title(rounds.framework)}",
+                "machine": rounds.machine,
+                "unit": rounds.unit,
+                "rows": variants.rows(rounds),
+                "file": self.project.relative(file),
+            }
+            for file, rounds in self._beside(variants.FOLDER, variants.read)
+        ]
+
+    def _beside(
+        self, folder: str, read: Callable[[Project, Path], Kind | None]
+    ) -> list[tuple[Path, Kind]]:
+        """Return what files of a kind hold, of all machines; broken ones are named as such."""
+        found = []
+        for file in sorted(self.project.results.glob(f"*/{folder}/*.json")):
+            try:
+                held = read(self.project, file)
+            except BrokenRecordError as error:
+                self.broken = [*self.broken, error]
+                continue
+            if held is not None:
+                found.append((file, held))
+        return found
 
     # --- machines and tables --------------------------------------------------------------------
 
@@ -178,6 +247,10 @@ class Report(Overview):
             marks.append("stale")
         if "last_try" in record:
             marks.append("last try failed")
+        if columns.busy(record):
+            marks.append("busy machine")
+        if columns.unsteady(record):
+            marks.append("unsteady")
         if record["environment"].get("differs"):
             marks.append("other versions")
         return ", ".join(marks)
@@ -203,6 +276,9 @@ class Report(Overview):
             yield f"stale, {why}"
         if failure := records.last_try(record):
             yield failure
+        for remark in (columns.busy(record), columns.unsteady(record)):
+            if remark:
+                yield remark
         environment = record["environment"]
         if environment.get("here"):
             yield f"run in a Python {environment['python']} of the user's own (--here)"

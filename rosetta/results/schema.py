@@ -64,6 +64,8 @@ class Check(TypedDict):
 class Seconds(TypedDict):
     seconds: Amount
     cell_seconds: Amount
+    sections: NotRequired[dict[Key, Amount]]  # of each section of the notebook, by its tag
+    other_cores: NotRequired[Amount]  # busy with other work meanwhile, on average
 
 
 class Source(TypedDict):

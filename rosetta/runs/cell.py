@@ -46,8 +46,8 @@ def execute(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
     A fault of this program in it is its failure, and stops no other row.
     """
     try:
-        record = _base(look, cell, data, python)
-        outcome = execution.execute(look.project, _job(look, cell, python))
+        record = base(look, cell, data, python)
+        outcome = execution.execute(look.project, job(look, cell, python))
         outcomes.fill(record, outcome)
         return Done(record, outcome.notebook, outcome.weights, outcome.replaced)
     except (UserError, OSError, MemoryError):
@@ -57,7 +57,7 @@ def execute(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python
         records.write_text(look.project, log, traceback.format_exc())
         where = look.project.relative(log)
         reason = f"a fault of the runner, {type(error).__name__}: see {where}"
-        return Done({**_base(look, cell, data, python), "status": "failed", "reason": reason})
+        return Done({**base(look, cell, data, python), "status": "failed", "reason": reason})
 
 
 def repeat(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python) -> Done:
@@ -92,13 +92,13 @@ def combine(done: Sequence[Done], repeats: int) -> Done:
 
 def unavailable(look: Look, cell: Cell, data: Mapping[str, Any], reason: Unavailable) -> Done:
     """Return the record of a cell that cannot run on this machine."""
-    record = _base(look, cell, data, None)
+    record = base(look, cell, data, None)
     return Done({**record, "status": "unavailable", "reason": str(reason)})
 
 
 def lost(look: Look, cell: Cell, data: Mapping[str, Any] | None, reason: str) -> Done:
     """Return the record of a cell of which nothing came back."""
-    record = _base(look, cell, data or UNKNOWN, None)
+    record = base(look, cell, data or UNKNOWN, None)
     return Done({**record, "status": "failed", "reason": reason})
 
 
@@ -133,7 +133,8 @@ def attempt(asked: here.Here, framework: Framework) -> here.Python | Unavailable
         return reason
 
 
-def _job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
+def job(look: Look, cell: Cell, python: here.Python) -> execution.Job:
+    """Return what is executed for a cell: its notebook, with what its row sets."""
     setting = look.setting
     own: dict[str, Variable] = dict(cell.framework.variables)
     if setting.device == "cpu" and machine.accelerator():
@@ -158,7 +159,7 @@ def _environment(look: Look, cell: Cell, python: here.Python) -> dict[str, Any]:
     return {**python.describe(), "variables": own}
 
 
-def _base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python | None) -> Record:
+def base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python | None) -> Record:
     """Return a record with all that is known before its run."""
     setting = look.setting
     parts = look.key_parts(cell, data) if python else {}

@@ -24,6 +24,7 @@ from rosetta.project import Project, home
 from rosetta.registry import Variable
 from rosetta.results import publish
 from rosetta.results.private import Cleaner, TooDeep
+from rosetta.runs.load import Load
 
 # Of the caller's surroundings, what must not reach a kernel.
 LEFT_OUT = (
@@ -72,6 +73,8 @@ class Outcome:
     emitted: dict[str, Any] | None
     seconds: float
     cell_seconds: float
+    sections: Mapping[str, float] = field(default_factory=dict)  # seconds of each, by its tag
+    other_cores: float = 0.0  # that were busy with other work meanwhile, on average
     weights: Path | None = None
     replaced: tuple[str, ...] = ()  # what was not fit to publish, in words
 
@@ -82,7 +85,7 @@ def execute(project: Project, job: Job) -> Outcome:
     Leaves no process behind, not even when it is interrupted.
     """
     with _job_folder(project) as folder:
-        start = time.monotonic()
+        start, load = time.monotonic(), Load()
         try:
             result = _drive(project, job, folder)
         except OSError as error:
@@ -91,7 +94,8 @@ def execute(project: Project, job: Job) -> Outcome:
             result = {"status": "failed", "reason": f"could not start: {error}", "prefixes": []}
         seconds = time.monotonic() - start
         executed = _read_json(folder / "executed.ipynb")
-        outcome = _outcome(project, job, result, executed, seconds)
+        others = round(load.others(), 2)
+        outcome = replace(_outcome(project, job, result, executed, seconds), other_cores=others)
         if outcome.status != "ok":
             _check_disk(folder, outcome.reason or "")
             return outcome
@@ -215,6 +219,7 @@ def _outcome(
     seconds: float,
 ) -> Outcome:
     clean = Cleaner(project, [job.prefix, *result["prefixes"]])
+    sections = _section_seconds(executed)
     status, reason = result["status"], result["reason"]
     notebook, emitted, step = None, None, None
     if executed is not None:
@@ -234,25 +239,38 @@ def _outcome(
         notebook=notebook,
         emitted=emitted,
         seconds=round(seconds, 3),
-        cell_seconds=round(_cell_seconds(executed), 3),
+        cell_seconds=round(sum(sections.values()), 3),
+        sections=sections,
         replaced=tuple(sorted(clean.replaced)),
     )
 
 
-def _cell_seconds(executed: dict[str, Any] | None) -> float:
-    cells = executed["cells"] if executed else []
-    times = (cell["metadata"].get("papermill", {}).get("duration") for cell in cells)
-    return sum(seconds or 0.0 for seconds in times)
+def _section_seconds(executed: dict[str, Any] | None) -> dict[str, float]:
+    """Return {tag: seconds} of the cells that were executed; "other" for those without one."""
+    found: dict[str, float] = {}
+    for cell in executed["cells"] if executed else []:
+        seconds = cell["metadata"].get("papermill", {}).get("duration")
+        if seconds:
+            tag = _tag(cell) or ""
+            name = tag if re.fullmatch("[a-z]{1,30}", tag) else "other"
+            found[name] = round(found.get(name, 0.0) + seconds, 3)
+    return found
+
+
+def _tag(cell: Mapping[str, Any]) -> str | None:
+    """Return the section of a code cell, by its first tag."""
+    tags = cell["metadata"].get("tags", [])
+    return next((str(tag) for tag in tags if tag != publish.INJECTED), None)
 
 
 def _last_step(executed: dict[str, Any]) -> str | None:
     """Return the tag of the last code cell that was begun, if it has one."""
-    tags: list[str] = []
+    last = None
     for cell in executed["cells"]:
         begun = cell["metadata"].get("papermill", {}).get("start_time")
         if begun and cell["cell_type"] == "code":
-            tags = cell["metadata"].get("tags", [])
-    return next((tag for tag in tags if tag != publish.INJECTED), None)
+            last = _tag(cell)
+    return last
 
 
 def _driver_died(code: int, last: str) -> str:

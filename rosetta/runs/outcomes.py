@@ -27,7 +27,12 @@ LARGEST = 4_000_000  # characters of a record
 def fill(record: Record, outcome: Outcome) -> None:
     """Put into a record what came out of an execution; what proves nothing has failed."""
     record["status"], record["reason"] = outcome.status, outcome.reason
-    record["run"] = {"seconds": outcome.seconds, "cell_seconds": outcome.cell_seconds}
+    record["run"] = {
+        "seconds": outcome.seconds,
+        "cell_seconds": outcome.cell_seconds,
+        "sections": dict(outcome.sections),
+        "other_cores": outcome.other_cores,
+    }
     if outcome.status != "ok" or outcome.emitted is None:
         return
     emitted = _numbers(outcome.emitted)
@@ -105,7 +110,7 @@ def _defect(record: Record, emitted: Mapping[str, Any]) -> str | None:
 def summarise_repeats(done: Sequence[Record]) -> Record:
     """Return the last of several records with the medians of all metrics, and their spread.
 
-    Of each check it holds the worst.
+    Of each check it holds the worst, of the load of the machine the heaviest.
     """
     record = {**done[-1], "repeats": len(done)}
     if len(done) < 2:
@@ -117,6 +122,10 @@ def summarise_repeats(done: Sequence[Record]) -> Record:
         if isinstance(value, int | float) and len(numbers) == len(values):
             record["metrics"][name] = statistics.median(numbers)
             record["spread"][name] = [min(numbers), max(numbers)]
+    record["run"] = {
+        **record["run"],
+        "other_cores": max(each["run"]["other_cores"] for each in done),
+    }
     record["checks"] = {
         name: max(
             (each["checks"][name] for each in done if name in each["checks"]),

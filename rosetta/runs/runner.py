@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,6 +76,12 @@ def show_cells(project: Project, options: Options, console: Console | None = Non
         setting = make_setting(project, options, [each.cell.framework for each in states])
         known = times_on(project, setting)
     show_states(display, states, options.profile, known)
+    if options.profile is None:
+        smoke = list_cells(project, dataclasses.replace(options, profile="smoke"))
+        counts = Counter(each.state for each in smoke if each.state != "never run")
+        if counts:
+            said = ", ".join(f"{count} {state}" for state, count in counts.items())
+            display.line(f"Smoke runs: {said}; see python run_all.py list --profile smoke")
 
 
 @dataclass

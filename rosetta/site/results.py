@@ -54,15 +54,21 @@ def pages(report: Report, files: Collection[str]) -> dict[str, dict[str, Any]]:
             "template": "results",
             "machines": shown,
             "machine": machine,
+            "transplants": _of(machine, report.transplants),
+            "variants": _of(machine, report.variants),
             "groups": [_section(report, group, files) for group in report.groups(machine["name"])],
         }
         for page, machine in machines.items()
     }
 
 
+def _of(machine: Mapping[str, Any], tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in tables if each["machine"] == machine["name"]]
+
+
 def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
-    """Return the speeds of all rows on one machine in one profile: the newest with the most."""
-    groups = report.groups()
+    """Return the speeds of all rows on one machine in one profile, those of README.md."""
+    groups = report.groups(*(report.at_a_glance or ()))
     if not groups:
         return {"groups": {}, "stand_ins": {}, "speeds": {}}
     chosen = max(groups, key=lambda each: (each.profile != "smoke", len(each.ok), _newest(each)))

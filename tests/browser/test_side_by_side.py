@@ -162,6 +162,16 @@ def test_a_third_column_stands_beside_the_one_it_shares_a_function_with(reader: 
     assert classes.nth(0).bounding_box()["y"] == classes.nth(1).bounding_box()["y"]
 
 
+def test_a_line_that_binds_the_same_names_stands_beside_its_equal(reader: Reader) -> None:
+    page = reader.open(
+        "cifar10_cnn", "pytorch,keras-jax"
+    )  # whose next line binds one of them again
+    lines = page.locator("#step-data .l").filter(has_text="x_train, y_train = run.data")
+    expect(lines).to_have_count(2)
+    assert lines.nth(0).bounding_box()["y"] == lines.nth(1).bounding_box()["y"]
+    expect(page.locator("#step-data .l.own").filter(has_text="run.data")).to_have_count(0)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_alignment_loses_no_line_and_changes_no_order(reader: Reader, task: str) -> None:
     page = reader.open(task, "tensorflow,flax,keras-jax,mxnet")

@@ -126,7 +126,8 @@ function weight(a, b) {
   if (a.kind === "outputs") return a.place === b.place ? 1 : 0;
   if (a.kind === "prose") return a.key === b.key ? 3 : Number(a.first && b.first) * 2;
   if (a.key || b.key) return a.key === b.key ? 100 * (a.names.length + 1) : 0;
-  return a.names.some((name) => b.names.includes(name)) ? 100 : 0;
+  const common = a.names.filter((name) => b.names.includes(name)).length;
+  return common && 100 + common;
 }
 
 // Returns rows with, for each column, a list of items. Columns are added one by one, each along the
@@ -161,9 +162,10 @@ function chain(rows, items) {
   }
   const pairs = [];
   for (let r = 0, i = 0; r < rows.length && i < items.length;) {
-    if (best[r][i] === best[r + 1][i]) r += 1;
-    else if (best[r][i] === best[r][i + 1]) i += 1;
-    else pairs.push([r++, i++]);
+    const both = worth(rows[r], items[i]); // of several that are worth the same, the first
+    if (both && best[r][i] === both + best[r + 1][i + 1]) pairs.push([r++, i++]);
+    else if (best[r][i] === best[r + 1][i]) r += 1;
+    else i += 1;
   }
   return pairs;
 }

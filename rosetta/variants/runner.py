@@ -1,0 +1,162 @@
+"""Measure notebooks and their variants in turn, several rounds, the order rotated."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from rosetta import registry
+from rosetta.data import datasets
+from rosetta.environments import here
+from rosetta.errors import Unavailable, UserError
+from rosetta.files import write_json
+from rosetta.options import Options
+from rosetta.progress import Display
+from rosetta.project import Project
+from rosetta.registry import Cell
+from rosetta.results import keys, records, report, variants
+from rosetta.results.variants import NOTEBOOK, Measured, Rounds
+from rosetta.runs import cell, execution, outcomes
+from rosetta.runs.locking import alone
+from rosetta.runs.states import Look, Setting, make_setting
+from rosetta.variants import files
+from rosetta.variants.files import Variant
+
+ITSELF = Variant(title="the notebook as it stands")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured; empty: every cell that has variants."""
+
+    tasks: tuple[str, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    rounds: int = 5
+    profile: str = "quick"
+    device: str = "auto"
+    force: bool = False
+    python: Any = None  # this interpreter for every row
+
+
+def run(project: Project, asked: Asked, console: Console | None = None) -> int:
+    """Measure, and return the exit code: 0, or 1 where a notebook itself failed.
+
+    Rounds that were made with what is there now are kept: a run that was stopped goes on.
+    """
+    display = Display(console)
+    frameworks = registry.load(project)
+    chosen = registry.select(asked.frameworks, frameworks, "framework")
+    tasks = registry.select(asked.tasks, registry.TASKS, "task")
+    cells = registry.cells(project, [frameworks[name] for name in chosen], tasks)
+    series = [(each, files.load(project, each)) for each in cells]
+    series = [(each, found) for each, found in series if found]
+    if not series:
+        raise UserError("none of these cells has variants: see the folder variants/")
+    options = Options(profile=asked.profile, device=asked.device, python=asked.python)
+    setting = make_setting(project, options, [each.framework for each, _ in series])
+    with alone(project):
+        data = datasets.ensure(project, list({each.task for each, _ in series}), None, display.log)
+        pythons = cell.pythons(
+            project, setting, [each.framework for each, _ in series], display.log
+        )
+        good = True
+        for each, found in series:
+            python = pythons[each.framework.name]
+            if isinstance(python, Unavailable):
+                display.line(f"{each.task} {each.framework.name}: {python}", style="yellow")
+                continue
+            measure = Series(project, asked, setting, display, each, found, python)
+            good &= measure.go(data[each.task])
+    report.write(project)
+    return 0 if good else 1
+
+
+class Series:
+    """A notebook and its variants, measured in turn."""
+
+    def __init__(
+        self,
+        project: Project,
+        asked: Asked,
+        setting: Setting,
+        display: Display,
+        each: Cell,
+        found: dict[str, Variant],
+        python: here.Python,
+    ) -> None:
+        self.project, self.asked, self.setting, self.display = project, asked, setting, display
+        self.cell, self.python = each, python
+        self.variants = {NOTEBOOK: ITSELF, **found}
+        self.look = Look(project, setting)
+
+    def go(self, data: dict[str, Any]) -> bool:
+        """Measure what rounds are missing; return whether the notebook itself is sound."""
+        rounds = self._rounds(data)
+        names = list(self.variants)
+        for number in range(self.asked.rounds):
+            turn = number % len(names)
+            for name in [*names[turn:], *names[:turn]]:
+                measured = rounds.measured[name]
+                if len(measured.speeds) > number or measured.failure:
+                    continue
+                self._measure(rounds, name, number, data)
+                variants.write(self.project, rounds)
+        return not rounds.measured[NOTEBOOK].failure
+
+    def _rounds(self, data: dict[str, Any]) -> Rounds:
+        machine, task = str(self.setting.machine["name"]), self.cell.task
+        name = self.cell.framework.name
+        found = variants.read(self.project, variants.path(self.project, machine, task, name))
+        if found is None or self.asked.force or found.profile != self.setting.profile:
+            started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            profile = self.setting.profile
+            found = Rounds(variants.SCHEMA, task, name, machine, profile, "", started)
+        own = keys.digest(self.look.key_parts(self.cell, data))
+        for each, variant in self.variants.items():
+            key = keys.digest([own, msgspec.to_builtins(variant)])
+            known = found.measured.get(each)
+            # Rounds are compared side by side: where the notebook is new, all are.
+            if known is None or known.key != key:
+                found.measured[each] = Measured(title=variant.title, key=key)
+            found.measured[each].refused = variant.refused
+        found.measured = {each: found.measured[each] for each in self.variants}
+        return found
+
+    def _measure(self, rounds: Rounds, name: str, number: int, data: dict[str, Any]) -> None:
+        title = f"[{number + 1}/{self.asked.rounds}] {self.cell.task} {self.cell.framework.name}"
+        self.display.begin(f"{title}: {name}")
+        record, measured = self._execute(name, data), rounds.measured[name]
+        if record["status"] != "ok":
+            measured.failure = str(record["reason"])
+            self.display.done(f"{title}: {name}: {measured.failure}", "red")
+            return
+        metrics = record["metrics"]
+        trained = metrics.get("train_examples_per_second")
+        measured.speeds.append(float(trained or metrics["forward_examples_per_second"]))
+        measured.first_steps.append(float(metrics["first_step_seconds"]))
+        rounds.unit = str(record["unit"])
+        ratio = rounds.ratio(name)
+        times = f", {ratio:.2f} of the notebook's" if ratio and name != NOTEBOOK else ""
+        self.display.done(f"{title}: {name}: {measured.speeds[-1]:.4g} {rounds.unit}/s{times}")
+
+    def _execute(self, name: str, data: dict[str, Any]) -> records.Record:
+        """Execute a variant once; return its record, which is written nowhere."""
+        variant, task = self.variants[name], self.cell.task
+        file = self.project.state / variants.FOLDER / task / f"{self.cell.framework.name}.ipynb"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, files.apply(files.notebook_of(self.cell), variant, name))
+        job = cell.job(self.look, self.cell, self.python)
+        job = dataclasses.replace(
+            job, notebook=file, variables={**job.variables, **variant.variables}
+        )
+        outcome = execution.execute(self.project, job)
+        if outcome.weights:
+            outcome.weights.unlink(missing_ok=True)
+        record = cell.base(self.look, self.cell, data, self.python)
+        outcomes.fill(record, outcome)
+        return record

@@ -1,0 +1,233 @@
+"""Trained weights in other rows, with a framework made of the reference, right and wrong."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_project import HERE, ROOT, a_record, add_row
+
+from common.weights import SPECS, initial_weights
+from rosetta import cli
+from rosetta.data import convert
+from rosetta.errors import UserError
+from rosetta.project import Project
+from rosetta.results import records, report, transplants
+from rosetta.runs import machine
+from rosetta.transplant import notebook, runner, sources
+
+GRU = "imdb_gru"
+CELLS = {
+    "setup": "import numpy as np\nfrom common import reference",
+    "parameters": 'device = "cpu"\nprofile = "quick"\nseed = 0',
+    "parameters ": 'import common\nrun = common.Run("imdb_gru", device, profile, seed)',
+    "data": "x_train, y_train = run.data()",
+    "model": """\
+class Model:
+    pass
+
+
+def create_model():
+    return Model()
+
+
+def predict(model, x):
+    return reference.logits("imdb_gru", model.weights, x)""",
+    "weights": """\
+def load_weights(model, weights):
+    model.weights = {name: np.array(array, np.float64) for name, array in weights.items()}
+    MISTAKE
+    return model""",
+    "loss": """\
+def create_optimizer(model):
+    return reference.optimizer("imdb_gru", model.weights)
+
+
+def train_step(model, optimizer, x, y):
+    loss, gradients = reference.loss_and_gradients("imdb_gru", model.weights, x, y)
+    optimizer(gradients)
+    return loss""",
+    "check": "check = run.check()\nraise RuntimeError('the check is not made again')",
+    "inside": """\
+def activations(model, x):
+    return reference.activations("imdb_gru", model.weights, x)
+
+
+raise RuntimeError('only the function is wanted')""",
+    "train": "raise RuntimeError('nothing is trained')",
+}
+GATES = """\
+for name in ("gru.weight_hh_l0", "gru.weight_ih_l0"):
+        r, z, n = np.split(model.weights[name], 3)
+        model.weights[name] = np.concatenate([z, r, n])"""
+MISTAKES = {"gru": GATES, "fc": 'model.weights["fc.bias"] *= 0'}
+
+
+def a_notebook(mistake: str = "pass") -> dict:
+    cells = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "metadata": {"tags": [tag.strip()]},
+            "outputs": [],
+            "source": source.replace("MISTAKE", mistake),
+        }
+        for tag, source in CELLS.items()
+    ]
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def add(project: Project, row: str, mistake: str = "pass") -> None:
+    add_row(project, row)
+    file = project.notebooks / GRU / f"{row}.ipynb"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(a_notebook(mistake)))
+
+
+def train(project: Project, row: str, seed: int) -> Path:
+    """Leave what a run of a row would have left: a record, and trained weights beside it."""
+    about = {**a_record()["machine"], "name": machine.describe("cpu")["name"]}
+    random = np.random.RandomState(seed)  # so that no bias is zero, as after training
+    weights = {
+        name: (array + 0.1 * random.normal(size=array.shape)).astype(np.float32)
+        for name, array in initial_weights(GRU, seed).items()
+    }
+    digest = hashlib.sha256()
+    for name in SPECS[GRU]:
+        digest.update(np.ascontiguousarray(weights[name]).data)
+    made = a_record(
+        task=GRU, framework=row, notebook=row, machine=about, unit="reviews",
+        trained_weights_sha256=digest.hexdigest(),
+    )  # fmt: skip
+    records.write(project, made)
+    file = records.path(project, about["name"], "quick", GRU, row).with_suffix(".npz")
+    np.savez(file, **weights)
+    return file
+
+
+@pytest.fixture
+def rows(project: Project) -> Project:
+    """Two rows with trained weights, and few reviews to try them on."""
+    project.common.rmdir()
+    project.common.symlink_to(ROOT / "common")
+    (project.data / "imdb").mkdir()
+    if (ROOT / "data" / "reference").is_dir():
+        (project.data / "reference").symlink_to(ROOT / "data" / "reference")
+    random = np.random.RandomState(0)
+    for part, count in (("train", 400), ("test", 40)):
+        words = random.randint(3, 30000, (count, 150)).astype(np.int32)
+        convert.save(project.data / "imdb" / f"x_{part}.npy", words)
+        convert.save(project.data / "imdb" / f"y_{part}.npy", random.randint(0, 2, count))
+    (project.data / "imdb" / "dataset.json").write_text('{"data": "real"}')
+    for seed, row in enumerate(("one", "two")):
+        add(project, row)
+        train(project, row, seed)
+    return project
+
+
+def move(project: Project, *origins: str, **more: object) -> int:
+    asked = {"tasks": (GRU,), "origins": origins, "device": "cpu", "python": HERE, **more}
+    return runner.run(project, runner.Asked(**asked))
+
+
+def matrix_of(project: Project) -> transplants.Matrix:
+    (file,) = project.results.glob("*/transplant/imdb_gru.json")
+    found = transplants.read(project, file)
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+def test_weights_move_from_every_row_to_every_other(
+    rows: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert move(rows) == 0
+    matrix = matrix_of(rows)
+    assert set(matrix.targets) == {"one", "two"}
+    for target in matrix.targets.values():
+        assert set(target.pairs) == {"one", "two"} and target.examples == 40
+        for pair in target.pairs.values():
+            assert (pair.differ, pair.logits) == (0, 0.0)
+            assert pair.steps is not None and pair.steps < 1e-6 and len(pair.losses) == 5
+    text = rows.results_md.read_text()
+    assert "| from, to | Row one | Row two |" in text and "at most 0 of 40 predictions" in text
+    capsys.readouterr()
+    assert move(rows) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    train(rows, "two", seed=5)  # whose weights are others now: no others are moved again
+    assert move(rows) == 0
+    assert "to one: ok" in capsys.readouterr().out
+    assert move(rows, force=True) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", MISTAKES)
+def test_a_wrong_mapping_shows_and_its_layer_is_named(
+    rows: Project, layer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(rows, "wrong", MISTAKES[layer])
+    assert move(rows, "one", targets=("wrong",), layers=True) == 1
+    matrix = matrix_of(rows)
+    pair = matrix.targets["wrong"].pairs["one"]
+    assert pair.logits is not None and pair.logits > 1e-3
+    assert f"one to wrong: the first layer that differs: {layer}" in capsys.readouterr().out
+    assert matrix.targets["one"].pairs["one"].logits == 0.0
+
+
+@pytest.mark.slow
+def test_a_target_that_fails_stops_no_other(rows: Project) -> None:
+    add(rows, "broken", 'raise ValueError("no such layer")')
+    assert move(rows, "one") == 1
+    matrix = matrix_of(rows)
+    assert "no such layer" in str(matrix.targets["broken"].failure)
+    assert matrix.targets["two"].pairs["one"].differ == 0
+    assert "failed: ValueError: no such layer" in rows.results_md.read_text()
+
+
+def test_without_trained_weights_one_line_says_what_to_do(project: Project) -> None:
+    add(project, "one")
+    with pytest.raises(UserError, match="no trained weights to move"):
+        move(project)
+
+
+def test_weights_that_are_not_those_of_the_record_are_not_moved(rows: Project) -> None:
+    np.savez(train(rows, "one", seed=1), **{name: np.zeros(3) for name in SPECS[GRU]})
+    name = machine.describe("cpu")["name"]
+    found, missing = sources.find(rows, name, GRU, ["one", "two", "three"], None)
+    assert set(found) == {"two"}
+    assert "is not what its record says" in missing["one"]
+    assert missing["three"] == "it has not trained here"
+
+
+def test_a_task_that_trains_nothing_is_refused(
+    rows: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSETTA_ROOT", str(rows.root))
+    assert cli.main(["transplant", "--task", "resnet50_features"]) == 2
+    assert "resnet50_features trains no weights" in capsys.readouterr().err
+
+
+def test_what_is_executed_are_the_cells_up_to_the_training_step(rows: Project) -> None:
+    made = notebook.derive(a_notebook(), {}, layers=False)
+    text = "\n".join("".join(cell["source"]) for cell in made["cells"])
+    assert "raise RuntimeError" not in text
+    assert all(f"def {name}" in text for name in ("load_weights", "train_step", "activations"))
+
+
+@pytest.mark.parametrize("text", ['{"schema": "x"}', "[" * 100_000, "{}"])
+def test_a_damaged_matrix_is_named(rows: Project, text: str) -> None:
+    file = rows.results / "machine-1" / transplants.FOLDER / "imdb_gru.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"transplant/imdb_gru\.json is not a valid record"):
+        report.write(rows)
+
+
+def test_a_matrix_in_anothers_place_is_named(rows: Project) -> None:
+    matrix = transplants.Matrix(1, GRU, "machine-1", "real", {})
+    transplants.write(rows, matrix)
+    file = transplants.path(rows, "machine-1", GRU)
+    file.rename(file.with_name("cifar10_cnn.json"))
+    with pytest.raises(UserError, match="it is of another task or machine"):
+        report.write(rows)

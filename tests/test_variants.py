@@ -1,0 +1,124 @@
+"""Notebooks measured beside their variants, with tiny notebooks and real kernels."""
+
+from pathlib import Path
+
+import pytest
+from small_project import HERE, TASK, fill
+
+from rosetta import cli, registry
+from rosetta.errors import UserError
+from rosetta.project import Project
+from rosetta.results import variants
+from rosetta.variants import files, runner
+
+ROOT = Path(__file__).parent.parent
+FASTER = """\
+title = "twice as fast"
+refused = "costs a compiler"
+[variables]
+TRIED = "1"
+[[replace]]
+old = '"train_examples_per_second": 100.0'
+new = '"train_examples_per_second": 200.0 if __import__("os").environ.get("TRIED") else 0.0'
+"""
+WRONG = """\
+title = "a check that does not hold"
+[[replace]]
+old = 'task = Path'
+new = 'raise ValueError("logits: over the limit")\\ntask = Path'
+"""
+
+
+@pytest.fixture
+def tried(project: Project) -> Project:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    add(project, "faster", FASTER)
+    return project
+
+
+def add(project: Project, name: str, text: str) -> Path:
+    file = project.root / files.FOLDER / TASK / "row" / f"{name}.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def measure(project: Project, **more: object) -> int:
+    asked = {"rounds": 2, "profile": "smoke", "device": "cpu", "python": HERE, **more}
+    return runner.run(project, runner.Asked(**asked))
+
+
+def rounds_of(project: Project) -> variants.Rounds:
+    (file,) = project.results.glob(f"*/{variants.FOLDER}/{TASK}.row.json")
+    found = variants.read(project, file)
+    assert found is not None
+    return found
+
+
+def test_a_notebook_and_its_variants_are_run_in_turn(
+    tried: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(tried, "wrong", WRONG)
+    assert measure(tried) == 0
+    rounds = rounds_of(tried)
+    assert list(rounds.measured) == ["faster", "notebook", "wrong"]
+    assert rounds.measured["notebook"].speeds == [100.0, 100.0]
+    assert rounds.measured["faster"].speeds == [200.0, 200.0]
+    assert rounds.ratio("faster") == 2.0
+    assert "logits: over the limit" in str(rounds.measured["wrong"].failure)
+    said = [line for line in capsys.readouterr().out.splitlines() if "] " in line]
+    order = [line.split("row: ")[1].split(":")[0] for line in said if "row: " in line]
+    assert order == ["notebook", "faster", "wrong", "faster", "notebook"]
+    text = tried.results_md.read_text()
+    assert (
+        "| twice as fast | 200 (200 to 200) | 2.00 | 1.5 | not chosen: costs a compiler |" in text
+    )
+    assert "failed: ValueError: logits: over the limit" in text
+    assert not list(tried.results.glob("*/smoke"))  # records are made by runs alone
+
+
+def test_rounds_that_were_made_are_kept_until_something_changes(
+    tried: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert measure(tried, rounds=1) == 0
+    capsys.readouterr()
+    assert measure(tried, rounds=2) == 0
+    assert capsys.readouterr().out.count("[2/2]") == 2
+    add(tried, "faster", FASTER.replace("200.0", "300.0"))
+    assert measure(tried, rounds=2) == 0
+    rounds = rounds_of(tried)
+    assert rounds.measured["faster"].speeds == [300.0, 300.0]
+    assert "notebook" not in capsys.readouterr().out  # whose rounds stand
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("titel = 'x'", "titel"),
+        ("title = 1", "title"),
+        ("title = ", "variants/cifar10_cnn/row/faster.toml"),
+        ("title = 'x'\n[[replace]]\nold = 'gone'\nnew = ''", "the notebook has no 'gone'"),
+    ],
+)
+def test_a_variant_that_is_none_is_one_line(tried: Project, text: str, why: str) -> None:
+    add(tried, "faster", text)
+    with pytest.raises(UserError, match=why):
+        measure(tried)
+
+
+def test_cells_without_variants_are_named(
+    tried: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSETTA_ROOT", str(tried.root))
+    assert cli.main(["variants", "--framework", "other"]) == 2
+    assert "none of these cells has variants" in capsys.readouterr().err
+
+
+def test_every_variant_fits_its_notebook() -> None:
+    project = Project(ROOT)
+    for cell in registry.cells(project, registry.load(project).values()):
+        for name, variant in files.load(project, cell).items():
+            notebook = files.apply(files.notebook_of(cell), variant, name)
+            for each in notebook["cells"]:
+                if each["cell_type"] == "code":
+                    compile("".join(each["source"]), name, "exec")
