@@ -16,6 +16,7 @@ from rosetta.results import records
 
 # Of several runs of a row the fullest one counts; smoke only where it is asked for.
 PROFILES = ("full", "quick")
+NEVER = "it has not trained here"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def find(
         if here:
             found[row] = here[0]
         else:
-            missing[row] = next(each for each in tried if isinstance(each, str))
+            reasons = [each for each in tried if isinstance(each, str)]
+            missing[row] = next((each for each in reasons if each != NEVER), NEVER)
     return found, missing
 
 
@@ -51,7 +53,7 @@ def _of_run(project: Project, machine: str, profile: str, task: str, row: str) -
     """Return the weights that a run has trained, or why there are none."""
     record = records.read(project, records.path(project, machine, profile, task, row))
     if record is None or record["status"] != "ok":
-        return "it has not trained here"
+        return NEVER
     file = records.path(project, machine, profile, task, row).with_suffix(".npz")
     if not file.is_file():
         return "its trained weights are not here: run it again with --force"
