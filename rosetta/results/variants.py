@@ -87,7 +87,5 @@ def _row(rounds: Rounds, name: str) -> list[str]:
         return [each.title, "—", "—", "—", f"failed: {each.failure or 'not measured'}"]
     spread = f"{each.speed:.4g} ({min(each.speeds):.4g} to {max(each.speeds):.4g})"
     first = f"{statistics.median(each.first_steps):.3g}" if each.first_steps else "—"
-    said = (
-        "the notebook" if name == NOTEBOOK else f"refused: {each.refused}" if each.refused else ""
-    )
+    said = f"not chosen: {each.refused}" if each.refused else ""
     return [each.title, spread, f"{ratio:.2f}" if ratio else "—", first, said]
