@@ -208,7 +208,8 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     records.write(project, a_record(profile="full", metrics={"accuracy": 0.7712}))
     assert report.write(project)
     text = readme.read_text()
-    assert "| | pictures/s, cifar10_cnn |" in text
+    assert "| cifar10_cnn | accuracy, whole training | pictures/s |" in text
+    assert "| Row row | 77.12 % | 400 |" in text
     assert "old" not in text
     assert text.startswith("Before.") and text.endswith("After.\n")
     assert not report.write(project) and readme.read_text() == text
@@ -244,7 +245,7 @@ def test_the_readme_shows_the_machine_that_ran_the_present_code(
     readme = project.root / "README.md"
     readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     report.write(project)
-    assert "on Processor 2" in readme.read_text()
+    assert "On Processor 2" in readme.read_text()
 
 
 def test_a_headline_has_the_whole_training_and_what_others_have_published(project: Project) -> None:

@@ -84,7 +84,8 @@ class Overview:
                 fresh, ok = sizes.get((group.machine, group.profile), (0, 0))
                 fresh += sum(not self.stale(each) for each in group.ok)
                 sizes[group.machine, group.profile] = fresh, ok + len(group.ok)
-        return min((each for each in sizes if sizes[each] == max(sizes.values())), default=None)
+        most = [each for each in sizes if sizes[each] == max(sizes.values())]
+        return min(most, key=lambda each: (each[1] != "quick", each), default=None)
 
     @cached_property
     def plotted(self) -> list[str]:

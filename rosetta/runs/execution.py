@@ -250,8 +250,9 @@ def _section_seconds(executed: dict[str, Any] | None) -> dict[str, float]:
     found: dict[str, float] = {}
     for cell in executed["cells"] if executed else []:
         seconds = cell["metadata"].get("papermill", {}).get("duration")
-        if seconds:
-            tag = _tag(cell) or ""
+        if seconds and cell["cell_type"] == "code":
+            injected = publish.INJECTED in cell["metadata"].get("tags", [])
+            tag = "parameters" if injected else _tag(cell) or ""
             name = tag if re.fullmatch("[a-z]{1,30}", tag) else "other"
             found[name] = round(found.get(name, 0.0) + seconds, 3)
     return found

@@ -25,7 +25,7 @@ def transplant(run: Any, check: Any, notebook: Any, files: Any, layers: bool) ->
     """
     found, outputs = {}, {}  # type: Any, Any
     for source, file in files.items():
-        with np.load(file) as stored:
+        with np.load(file, allow_pickle=False) as stored:
             weights = {name: stored[name] for name in stored.files}
         model = notebook["load_weights"](
             _model(run, notebook, getattr(run, "dropout", None)), weights
