@@ -65,7 +65,7 @@ def results_of(row: str, said: dict[str, list[dict]]) -> dict:
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize("row", rows())
+@pytest.mark.parametrize("row", list(rows()))
 def test_each_layer_does_what_is_said_and_nothing_else(row: str) -> None:
     said = told_without_source(ROWS[row].notebook or "")
     results = results_of(row, said)

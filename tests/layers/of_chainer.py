@@ -1,6 +1,7 @@
 """The GRUs and the batch normalisation of Chainer, as compare.py reads them."""
 
 import chainer
+import chainer.functions as F  # noqa: N812
 import chainer.links as L  # noqa: N812, its users' name for it
 import given
 import numpy as np
@@ -32,9 +33,19 @@ def parts(link):
 def stateful_gru(kind):
     x, link = given.sequences(), kind(given.INPUTS, given.UNITS)
     fill(link)
+    leaves_out_biases_without_a_state(link, x[:, 0])
+    link.set_state(chainer.Variable(np.zeros((given.BATCH, given.UNITS), np.float32)))
     for step in range(given.STEPS):
         state = link(x[:, step])
     return given.gru(x, state.array, *parts(link))
+
+
+def leaves_out_biases_without_a_state(link, x):
+    """Assert that with no state the first step takes in no bias of the state's side."""
+    first, z, n = link(x).array, F.sigmoid(link.W_z(x)), F.tanh(link.W(x))
+    assert np.allclose(first, (z * n).array, atol=1e-6)
+    link.set_state(chainer.Variable(np.zeros_like(first)))
+    assert np.abs(link(x).array - first).max() > 0.01
 
 
 def stateless_gru():
