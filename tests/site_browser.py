@@ -20,7 +20,7 @@ if CHROMIUM is None:
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect  # waits: a page answers a new address after the click that set it
 
-PAGES = ("index", "cifar10_cnn", "imdb_gru", "translate", "phrases", "results", "facts")
+PAGES = ("index", "cifar10_cnn", "imdb_gru", "translate", "phrases", "layers", "results", "facts")
 PHONE = 390  # pixels across
 # What screens are wide.
 WIDTHS = (1300, 1600, 1920)

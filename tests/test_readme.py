@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rosetta import registry
-from rosetta.site import facts, families
+from rosetta.site import facts, families, layers
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -57,6 +57,11 @@ def test_the_keys_of_a_row_are_those_that_the_code_knows():
     nested = {f"{table}.{key}" for table, keys in tables.items() for key in keys}
     plain = registry.KEYS.keys() - {"packages", "facts", "variables"}
     assert told[0] == plain | nested | {"variables.NAME"}
-    tables = {"phrases.ID": families.RULE_KEYS, "differences.ID": families.FORM_KEYS}
+    tables = {
+        "phrases.ID": families.RULE_KEYS,
+        "differences.ID": families.FORM_KEYS,
+        "gru": layers.Gru.__struct_fields__,
+        "batch_norm": layers.BatchNorm.__struct_fields__,
+    }
     nested = {f"{table}.{key}" for table, keys in tables.items() for key in keys}
     assert told[1] == {"title", *tables} | nested

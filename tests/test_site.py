@@ -23,7 +23,7 @@ from rosetta.site.notebooks import Cell, Notebook
 from rosetta.site.source import parts_of
 
 PAGES = ("index", "cifar10_cnn", "imdb_gru", "resnet50_features")
-PAGES += ("translate", "phrases", "results", "results-machine-2", "facts")
+PAGES += ("translate", "phrases", "layers", "results", "results-machine-2", "facts")
 MEGABYTE = 2**20
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,14 @@ from rosetta.project import Project
 from rosetta.registry import Framework, unknown
 
 SUFFIX = ".site.toml"
+LAYERS = ("gru", "batch_norm")  # what an entry may hold says layers.py
 # What a file and a rule may say, and of what type.
-KEYS: dict[str, tuple[type, ...]] = {"title": (str,), "phrases": (dict,), "differences": (dict,)}
+KEYS: dict[str, tuple[type, ...]] = {
+    "title": (str,),
+    "phrases": (dict,),
+    "differences": (dict,),
+    **dict.fromkeys(LAYERS, (list,)),
+}
 RULE_KEYS: dict[str, tuple[type, ...]] = {
     "pattern": (str, list),
     "section": (str,),
@@ -34,7 +40,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Family:
-    """A notebook's name and title, its rules of the phrase book and its forms of the differences.
+    """A notebook's name and title, its phrases, its forms of the differences, and its layers.
 
     `told` says whether it has a file of its own. Some families are spoken of and have no row.
     """
@@ -44,6 +50,7 @@ class Family:
     told: bool = False
     phrases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     differences: Mapping[str, Form] = field(default_factory=dict)
+    layers: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def check(self, table: str, known: Iterable[str]) -> None:
         """Raise UserError where one of the two tables speaks of what is not among `known`."""
@@ -97,6 +104,7 @@ def _read(file: Path, name: str, of_rows: Family | None) -> Family:
         told=True,
         phrases=content.get("phrases", {}),
         differences={id: _form(each) for id, each in content.get("differences", {}).items()},
+        layers={key: content[key] for key in LAYERS if key in content},
     )
 
 

@@ -20,6 +20,7 @@ from rosetta.site import (
     differences,
     facts,
     families,
+    layers,
     notebooks,
     phrases,
     render,
@@ -94,6 +95,7 @@ class Site:
                 "presets": self._presets(),
             },
             "phrases": {"book": self.book},
+            "layers": {"table": layers.load(self.families)},
             **results.pages(self.report, self.files),
             "facts": {"facts": facts.table(self.report.frameworks)},
         }
@@ -156,5 +158,5 @@ class Site:
         return sorted(self.rows, key=familiar.__getitem__)[:2]
 
 
-SINGLE_PAGES = ("translate", "phrases", "results", "facts")
+SINGLE_PAGES = ("translate", "phrases", "layers", "results", "facts")
 assert set(registry.TASKS) == set(TASK_NAMES) == set(TASK_TEXTS)

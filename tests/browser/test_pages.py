@@ -105,7 +105,7 @@ FROZEN = """() => [...document.querySelectorAll(".scroll")].filter((each) => eac
 
 
 @pytest.mark.parametrize("width", [*WIDTHS, 700])
-@pytest.mark.parametrize("name", ["index", "results", "facts"])
+@pytest.mark.parametrize("name", ["index", "layers", "results", "facts"])
 def test_a_wide_table_scrolls_under_its_first_column(reader: Reader, name: str, width: int) -> None:
     page = reader.open(name, width=width)
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
