@@ -383,7 +383,7 @@ GLUON = [
         (
             "dropout at all times",
             "self.dropout1 = nn.Dropout(dropout[0])",
-            "self.dropout1 = lambda x: mx.sym.Dropout(x, p=dropout[0], mode='always')",
+            "self.dropout1 = lambda x: (mx.nd if isinstance(x, mx.nd.NDArray) else mx.sym).Dropout(x, p=dropout[0], mode='always')",
             "logits|losses",
         ),
         (
