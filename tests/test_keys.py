@@ -127,11 +127,11 @@ def test_a_record_says_what_has_changed_since(project: Project) -> None:
 
 def test_the_keys_of_the_whole_project_take_no_time() -> None:
     project = Project(ROOT)
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else runs
     found = Keys(project)
     for cell in registry.cells(project, registry.load(project).values()):
         found.parts(cell, found.environment(cell.framework, "cpu"), {}, DATA, "machine-1")
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert Path(project.common).is_dir()
 
 
