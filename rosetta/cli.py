@@ -284,11 +284,14 @@ def transplant(here: bool, python: str | None, **chosen: Any) -> int:
 )  # fmt: skip
 @device_option
 @click.option("--force", is_flag=True, help="Measure what has not changed, too.")
-def variants_(**chosen: Any) -> int:
+@click.option("--here", is_flag=True, help="Use the Python that started this for every row.")
+@click.option("--python", metavar="PATH", help="Like --here, with another Python.")
+def variants_(here: bool, python: str | None, **chosen: Any) -> int:
     """Measure notebooks beside the other settings that were considered, in turn."""
     from rosetta.variants import runner
 
-    return int(runner.run(Project.here(), runner.Asked(**chosen)))
+    asked = runner.Asked(python=_interpreter(here, python), **chosen)
+    return int(runner.run(Project.here(), asked))
 
 
 @commands.command()

@@ -209,7 +209,7 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert report.write(project)
     text = readme.read_text()
     assert "| cifar10_cnn | accuracy, whole training | pictures/s |" in text
-    assert "| Row row | 77.12 % | 400 |" in text
+    assert "| Row row | 77.12 % (stale) | 400 |" in text
     assert "old" not in text
     assert text.startswith("Before.") and text.endswith("After.\n")
     assert not report.write(project) and readme.read_text() == text
@@ -255,7 +255,7 @@ def test_a_headline_has_the_whole_training_and_what_others_have_published(projec
     metrics = {"accuracy": 0.7712, "train_seconds": 1234.0}
     records.write(project, a_record(framework="pytorch", profile="full", metrics=metrics))
     text = text_of(project)
-    assert "| Row pytorch | 77.12 % | 1,234 | 400 | 78 % |" in text
+    assert "| Row pytorch | 77.12 % (stale) | 1,234 | 400 | 78 % |" in text
     assert "| Row row | — | — | 400 | — |" in text
     assert headline.published()["accuracy"]["source"] in text
 

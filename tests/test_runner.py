@@ -168,7 +168,8 @@ def test_odd_values_stop_no_other_row_and_no_table(project: Project, quick: dict
     assert "notes: Expected" in reasons["a"] and "its limit is not that" in reasons["b"]
     assert "losses" in reasons["c"] or "metrics" in reasons["c"]
     assert "too deeply nested" in reasons["d"] and reasons["e"] is None
-    assert "| Row e | ok" in project.results_md.read_text()
+    # The tests may run side by side.
+    assert re.search(r"\| Row e \| ok(, busy machine)? \|", project.results_md.read_text())
     assert run(project, **quick, frameworks=("e",))[0] == runner.OK
 
 
@@ -441,7 +442,7 @@ def test_where_the_data_came_from_is_recorded_and_counts(project: Project, quick
     source = {"kind": "mirror", "sha256": "ab" * 32}
     assert record_of(project, "a")["data_source"] == source
     text = project.results_md.read_text()
-    assert "| Row a | ok, from a mirror" in text
+    assert re.search(r"\| Row a \| ok, from a mirror(, busy machine)? \| 1, Python", text)
     assert f"data from a mirror, not the published file, SHA-256 {'ab' * 32}" in text
     assert states(project, **quick)["a"] == ("ok", None)
     published = datasets.DATASETS["cifar10"].sha256
@@ -487,7 +488,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project)
     assert living(project) == []
     assert record_of(project, "a")["status"] == "ok"
     assert not list(project.results.glob("*/*/*/[bc].*"))
-    assert "[ok" in project.results_md.read_text()
+    assert re.search(r"\[ok(, busy machine)?\]", project.results_md.read_text())
     fill(project, {"b": "ok_record"})
     code, said = run(project, profile="quick")
     assert (code, "3 notebooks, 2 to run, 1 up to date" in said) == (runner.OK, True)

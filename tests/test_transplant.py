@@ -167,6 +167,8 @@ def test_a_wrong_mapping_shows_and_its_layer_is_named(
     rows: Project, layer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add(rows, "wrong", MISTAKES[layer])
+    assert move(rows, "one", targets=("wrong",)) == 1
+    assert "one to wrong: the logits differ by" in capsys.readouterr().out
     assert move(rows, "one", targets=("wrong",), layers=True) == 1
     matrix = matrix_of(rows)
     pair = matrix.targets["wrong"].pairs["one"]

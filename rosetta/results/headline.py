@@ -87,8 +87,11 @@ def _whole(overview: Overview, group: Group, name: str) -> list[Record]:
 
 
 def _accuracy(overview: Overview, group: Group, name: str) -> str:
-    found = [each["metrics"].get("accuracy") for each in _whole(overview, group, name)]
-    return columns.percent(found[0]) if found else columns.NONE
+    found = _whole(overview, group, name)
+    if not found:
+        return columns.NONE
+    mark = " (stale)" if overview.stale(found[0]) else ""
+    return columns.percent(found[0]["metrics"].get("accuracy")) + mark
 
 
 def _seconds(overview: Overview, group: Group, name: str) -> str:

@@ -52,7 +52,7 @@ class Asked:
 
 
 def run(project: Project, asked: Asked, console: Console | None = None) -> int:
-    """Move weights, and return the exit code: 0 all well, 1 a target failed or a layer differs.
+    """Move weights, and return the exit code: 0 all well, 1 a target failed or is not the same.
 
     Raises UserError where no trained weights are there, before anything is done.
     """
@@ -145,7 +145,8 @@ class Move:
         transplants.write(self.project, matrix)
         for words in transplants.worst(matrix):
             line(f"  {words}")
-        return not failed and not self._say_layers(matrix)
+        wrong = [self._say_what_differs(matrix), self._say_layers(matrix)]
+        return not failed and not any(wrong)
 
     def _matrix(self, data: str) -> Matrix:
         file = transplants.path(self.project, self.machine, self.task)
@@ -254,12 +255,28 @@ class Move:
             del matrix.targets[name]
             self._file(name).unlink(missing_ok=True)
 
+    def _say_what_differs(self, matrix: Matrix) -> bool:
+        """Name the pairs that are not the same network; return whether there is one."""
+        wrong = False
+        hint = "" if self.asked.layers else "; --layers names the first layer"
+        for name in self.wanted:
+            for source in self.wanted[name]:
+                pair = matrix.targets[name].pairs.get(source) if name in matrix.targets else None
+                if pair and pair.logits is not None and not pair.logits <= LIMITS["logits"]:
+                    self.display.line(
+                        f"  {source} to {name}: the logits differ by {pair.logits:.1e}, and "
+                        f"{pair.differ:,} predictions{hint}",
+                        style="red",
+                    )
+                    wrong = True
+        return wrong
+
     def _say_layers(self, matrix: Matrix) -> bool:
         """Name the first layer that differs of each pair; return whether there is one."""
         limit, wrong = LIMITS["activations"], False
         for name in self.wanted if self.asked.layers else ():
             for source in self.wanted[name]:
-                pair = matrix.targets[name].pairs.get(source)
+                pair = matrix.targets[name].pairs.get(source) if name in matrix.targets else None
                 layers = pair.layers if pair else {}
                 first = next((each for each, errors in layers.items() if errors[1] > limit), None)
                 if first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class Asked:
     profile: str = "quick"
     device: str = "auto"
     force: bool = False
-    python: Any = None  # this interpreter for every row
+    python: Path | None = None  # this interpreter for every row
 
 
 def run(project: Project, asked: Asked, console: Console | None = None) -> int:
