@@ -97,8 +97,8 @@ def flattened(kernel, shape, source="chw", target="hwc"):
 def gates(array, source, target, axis=0):
     """Return stacked gates in another order, each named by a letter.
 
-    gates(kernel, "rzn", "zrn") makes a GRU's kernel of PyTorch Keras's; an LSTM's gates are "ifgo" in
-    PyTorch and "iofg" in ONNX. axis: along which they are stacked, 0 for [gates, in], 1 for
+    gates(kernel, "rzn", "zrn") makes a GRU's kernel of PyTorch Keras's; an LSTM's gates are "ifgo"
+    in PyTorch and "iofg" in ONNX. axis: along which they are stacked, 0 for [gates, in], 1 for
     [in, gates]; biases have one. Raises ValueError where the letters do not fit.
     """
     if sorted(source) != sorted(target) or len(set(source)) != len(source):
