@@ -136,6 +136,16 @@ def test_a_gpu_is_compared_with_its_own_matrix_product(project: Project) -> None
     assert text.index("## Processor 1, 2 cores") < text.index("## GPU 2")
 
 
+def test_of_two_machines_with_as_many_rows_the_newest_is_shown(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    (project.root / "README.md").write_text(f"{glance.BEGIN}\n{glance.END}\n")
+    for name, started in (("a-1", "2026-01-02T00:00:00Z"), ("b-1", "2026-01-03T00:00:00Z")):
+        machine = {**a_record()["machine"], "name": name, "processor": name}
+        records.write(project, a_record(machine=machine, started=started))
+    report.write(project)
+    assert "On b-1, 2 cores." in (project.root / "README.md").read_text()
+
+
 def test_inference_is_compared_by_its_own_flops(project: Project) -> None:
     fill(project, {"row": "ok_record"}, task="resnet50_features")
     metrics = {"forward_examples_per_second": 10.0, "seconds_per_1000_examples": 100.0}
