@@ -100,6 +100,15 @@ def test_compiles_to_bytecode_also_where_uv_cannot(
         assert [*folder.glob("lib/python*/site-packages/__pycache__/tiny.*.pyc")]
 
 
+def test_tells_what_it_took(project: Project, tiny: Framework) -> None:
+    assert build.cost(project, tiny, "cpu") == {}
+    build.ensure(project, tiny, "cpu", print)
+    cost = build.cost(project, tiny, "cpu")
+    assert set(cost) == {"build_seconds", "bytes"} and cost["bytes"] > 10_000
+    (build.folder(project, tiny, "cpu") / build.COST).write_text('{"bytes": []}')
+    assert build.cost(project, tiny, "cpu") == {}
+
+
 def test_stays_right_when_the_repository_moves(project: Project, tiny: Framework) -> None:
     (project.common / "__init__.py").touch()
     build.ensure(project, tiny, "cpu", quiet)
