@@ -433,16 +433,22 @@ def test(fast: bool, arguments: tuple[str, ...]) -> int:
 
     add("test", "the test tools")
     add("cluster", "Dask")  # whose runs are tested, too
-    # The fast tests side by side, each file as a whole; the notebooks one by one, as in a run.
-    side_by_side = ["-n", "auto", "--dist", "loadfile"]
-    # A selection of the user's may leave one of the two without tests, which pytest calls 5.
+    # Side by side: each file as a whole, as what its tests need is made once; of the notebooks each
+    # where there is room, on cores of its own (tests/conftest.py).
+    files = ["-n", "auto", "--dist", "loadfile"]
+    single = ["-n", "auto", "--dist", "worksteal"]
+    # A selection of the user's may leave one of them without tests, which pytest calls 5.
     passed = (0, 5) if arguments else (0,)
+    long = (
+        ["pytest", "-m", "slow and not notebooks", *files, *arguments],
+        ["pytest", "-m", "notebooks", *single, *arguments],
+    )
     checks = (
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
-        ["pytest", "-m", "not notebooks and not slow", *side_by_side, *arguments],
-        *([] if fast else [["pytest", "-m", "notebooks or slow", *arguments]]),
+        ["pytest", "-m", "not notebooks and not slow", *files, *arguments],
+        *(() if fast else long),
     )
     failed = []
     with watched(Project.here()):

@@ -10,6 +10,9 @@ from real_project import run_all
 
 from rosetta.project import Project
 
+# What this process may use, before any test takes its share.
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Beside other tests, NumPy's threads would wait for one another in busy loops.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,6 +31,22 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     for folder in ("frameworks", "notebooks", "common", "data"):
         (tmp_path / "project" / folder).mkdir(parents=True)
     return Project((tmp_path / "project").resolve())
+
+
+@pytest.fixture(autouse=True)
+def cores_of_its_own(request: pytest.FixtureRequest) -> None:
+    """Let a notebook that runs beside others keep to its share of the cores.
+
+    Each framework would start a thread for every core, and all of them would wait for one another.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and request.node.get_closest_marker("notebooks") and hasattr(os, "sched_setaffinity"):
+        number, workers = (
+            int(worker.removeprefix("gw")),
+            int(os.environ["PYTEST_XDIST_WORKER_COUNT"]),
+        )
+        share = CORES[number % len(CORES) :: workers]
+        os.sched_setaffinity(0, share)
 
 
 @pytest.fixture(scope="session")

@@ -260,6 +260,16 @@ TENSORFLOW = [
 
 KERAS_LOOP = "    batches = run.batches(x_train, y_train, epoch)\n"
 KERAS = [
+    *of(
+        "keras-tensorflow",
+        RESNET,
+        (
+            "variance and mean exchanged",
+            'PARTS = ("weight", "bias", "running_mean", "running_var")',
+            'PARTS = ("weight", "bias", "running_var", "running_mean")',
+            "logits",
+        ),
+    ),
     *of("keras-tensorflow", CNN, *at_the_ends(CNN)[2:]),
     *of(
         "keras-tensorflow",

@@ -100,6 +100,15 @@ def test_compiles_to_bytecode_also_where_uv_cannot(
         assert [*folder.glob("lib/python*/site-packages/__pycache__/tiny.*.pyc")]
 
 
+def test_tells_what_it_took(project: Project, tiny: Framework) -> None:
+    assert build.cost(project, tiny, "cpu") == {}
+    build.ensure(project, tiny, "cpu", print)
+    cost = build.cost(project, tiny, "cpu")
+    assert set(cost) == {"build_seconds", "bytes"} and cost["bytes"] > 10_000
+    (build.folder(project, tiny, "cpu") / build.COST).write_text('{"bytes": []}')
+    assert build.cost(project, tiny, "cpu") == {}
+
+
 def test_stays_right_when_the_repository_moves(project: Project, tiny: Framework) -> None:
     (project.common / "__init__.py").touch()
     build.ensure(project, tiny, "cpu", quiet)
@@ -191,6 +200,17 @@ def test_runs_the_build_script_in_the_environment(project: Project, tiny: Framew
         Unavailable, match=r"gcc is missing: install it \(more in \.rosetta/logs/env-tiny\.log\)"
     ):
         build.ensure(project, built, "cpu", quiet)
+
+
+def test_runs_several_build_scripts_in_their_order(project: Project, tiny: Framework) -> None:
+    code = "import sys\nopen(sys.prefix + '/order', 'a').write({!r})\n"
+    for name in ("b", "a"):
+        (project.frameworks / f"{name}.build.py").write_text(code.format(name))
+    built = row(project, 'build = ["b.build.py", "a.build.py"]\n' + ROW)
+    build.ensure(project, built, "cpu", quiet)
+    assert (build.folder(project, built, "cpu") / "order").read_text() == "ba"
+    (project.frameworks / "a.build.py").write_text("\n")
+    assert not build.is_ready(project, built, "cpu")
 
 
 def test_says_when_the_disk_is_too_full(

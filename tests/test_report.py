@@ -7,6 +7,7 @@ import time
 import pytest
 from small_project import a_record, fill
 
+from rosetta import registry
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.results import glance, headline, keys, records, report
@@ -134,6 +135,16 @@ def test_a_gpu_is_compared_with_its_own_matrix_product(project: Project) -> None
     assert row_of(without_start(gpu), "Row row")["of the matrix product"] == "0.15"
     assert "the accelerator's tf32 matrix product: 400,000 GFLOP/s" in gpu
     assert text.index("## Processor 1, 2 cores") < text.index("## GPU 2")
+
+
+def test_of_two_machines_with_as_many_rows_the_newest_is_shown(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    (project.root / "README.md").write_text(f"{glance.BEGIN}\n{glance.END}\n")
+    for name, started in (("a-1", "2026-01-02T00:00:00Z"), ("b-1", "2026-01-03T00:00:00Z")):
+        machine = {**a_record()["machine"], "name": name, "processor": name}
+        records.write(project, a_record(machine=machine, started=started))
+    report.write(project)
+    assert "On b-1, 2 cores." in (project.root / "README.md").read_text()
 
 
 def test_inference_is_compared_by_its_own_flops(project: Project) -> None:
@@ -284,6 +295,31 @@ def test_the_readme_says_how_long_the_first_hour_is(project: Project) -> None:
     assert "`python run_all.py --framework other --task cifar10_cnn` takes about 50 minutes" in text
     assert "`python run_all.py` takes about 52 minutes for 2 notebooks" in text
     assert "old" not in text
+
+
+def test_the_readme_says_which_retired_frameworks_run_today(project: Project) -> None:
+    fill(project, {"old": "ok_record", "new": "ok_record"})
+    facts = '\n[facts]\nlast_release = "2.7"\nstate = "{}"\n'
+    for name, state in (("old", "retired since 2019"), ("new", "living")):
+        with (project.frameworks / f"{name}.toml").open("a") as file:
+            file.write(facts.format(state))
+    lost = 'title = "Lost"\n' + facts.format("retired") + 'unavailable = "needs a compiler"\n'
+    (project.frameworks / "lost.toml").write_text(lost)
+    (project.frameworks / "known.toml").write_text('title = "Known"\n' + facts.format("retired"))
+    readme = project.root / "README.md"
+    readme.write_text(f"{glance.RETIRED_BEGIN}\n{glance.RETIRED_END}\n")
+    cost = {"build_seconds": 61, "bytes": 620_000_000}
+    record = a_record(framework="old", started="2026-03-01T00:00:00Z")
+    records.write(project, {**record, "environment": {**record["environment"], **cost}})
+    later = a_record(framework="old", started="2026-04-01T00:00:00Z", profile="full")
+    records.write(project, later)
+    report.write(project)
+    table = [line for line in readme.read_text().splitlines() if line.startswith("| ")]
+    python = registry.load(project)["old"].python
+    assert table[1:] == [
+        "| Lost | 2.7 | — | — | — | — | needs a compiler |",
+        f"| Row old | 2.7 | {python} | 0.6 GB | 61 s | 2026-04-01 | `python run_all.py env old` |",
+    ]
 
 
 def test_a_row_that_is_gone_leaves_the_readme(project: Project) -> None:

@@ -41,6 +41,12 @@ def test_what_a_processor_calls_itself_means_nothing_in_markdown(project, cells)
     assert "on \\<b\\>A\\</b\\> \\[CPU\\](x), 2 cores" in title(cells)
 
 
+def test_a_processor_is_told_from_another_of_its_name_by_its_vectors(project, cells):
+    machine = {"processor": "A CPU", "cores": 2, "vectors": "avx512f"}
+    assert titles.update(project, cells, [record(machine=machine)])
+    assert "on A CPU with AVX-512, 2 cores" in title(cells)
+
+
 def test_the_time_of_quick_and_the_accuracy_of_full_stand_in_the_title(project, cells):
     before = cells[0].notebook.read_text()
     full = record(profile="full", run={"seconds": 1400}, metrics={"accuracy": 0.7649})

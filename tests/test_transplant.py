@@ -17,23 +17,23 @@ from rosetta.results import records, report, transplants
 from rosetta.runs import machine
 from rosetta.transplant import notebook, runner, sources
 
-GRU = "imdb_gru"
+CNN, GRU = "cifar10_cnn", "imdb_gru"
 CELLS = {
     "setup": "import numpy as np\nfrom common import reference",
     "parameters": 'device = "cpu"\nprofile = "quick"\nseed = 0',
-    "parameters ": 'import common\nrun = common.Run("imdb_gru", device, profile, seed)',
-    "data": "x_train, y_train = run.data()",
+    "parameters ": 'import common\nrun = common.Run("TASK", device, profile, seed)',
+    "data": "x_train, y_train = run.data(LAYOUT)",
     "model": """\
 class Model:
     pass
 
 
-def create_model():
+def create_model(*dropout):
     return Model()
 
 
 def predict(model, x):
-    return reference.logits("imdb_gru", model.weights, x)""",
+    return reference.logits("TASK", model.weights, np.asarray(x, INPUT))""",
     "weights": """\
 def load_weights(model, weights):
     model.weights = {name: np.array(array, np.float64) for name, array in weights.items()}
@@ -41,98 +41,131 @@ def load_weights(model, weights):
     return model""",
     "loss": """\
 def create_optimizer(model):
-    return reference.optimizer("imdb_gru", model.weights)
+    return reference.optimizer("TASK", model.weights)
 
 
 def train_step(model, optimizer, x, y):
-    loss, gradients = reference.loss_and_gradients("imdb_gru", model.weights, x, y)
+    x = np.asarray(x, INPUT)
+    loss, gradients = reference.loss_and_gradients("TASK", model.weights, x, y)
     optimizer(gradients)
     return loss""",
-    "check": "check = run.check()\nraise RuntimeError('the check is not made again')",
+    "check": "check = run.check(LAYOUT)\nraise RuntimeError('the check is not made again')",
     "inside": """\
 def activations(model, x):
-    return reference.activations("imdb_gru", model.weights, x)
+    return reference.activations("TASK", model.weights, np.asarray(x, INPUT))
 
 
 raise RuntimeError('only the function is wanted')""",
     "train": "raise RuntimeError('nothing is trained')",
 }
+WORDS = {
+    CNN: {"TASK": CNN, "LAYOUT": 'layout="channels_first"', "INPUT": "np.float64"},
+    GRU: {"TASK": GRU, "LAYOUT": "", "INPUT": "np.int32"},
+}
 GATES = """\
 for name in ("gru.weight_hh_l0", "gru.weight_ih_l0"):
         r, z, n = np.split(model.weights[name], 3)
         model.weights[name] = np.concatenate([z, r, n])"""
-MISTAKES = {"gru": GATES, "fc": 'model.weights["fc.bias"] *= 0'}
+HEIGHT_AND_WIDTH = """\
+for name in ("conv1.weight", "conv2.weight", "conv3.weight", "conv4.weight"):
+        model.weights[name] = model.weights[name].swapaxes(2, 3)"""
+FLATTEN_ORDER = """\
+rows = model.weights["fc1.weight"].reshape(512, 8, 8, 100)
+    model.weights["fc1.weight"] = rows.transpose(0, 3, 1, 2).reshape(512, 6400)"""
+UNITS = {CNN: "pictures", GRU: "reviews"}
+# The mistake in a mapping, and the layer that must be named.
+MISTAKES = {
+    "gates swapped": (GRU, GATES, "gru"),
+    "a bias lost": (GRU, 'model.weights["fc.bias"] *= 0', "fc"),
+    "height and width swapped": (CNN, HEIGHT_AND_WIDTH, "conv1"),
+    "flatten order": (CNN, FLATTEN_ORDER, "fc1"),
+    "a bias of a convolution lost": (CNN, 'model.weights["conv3.bias"] *= 0', "conv3"),
+}
 
 
-def a_notebook(mistake: str = "pass") -> dict:
+def a_notebook(task: str, mistake: str = "pass") -> dict:
+    def filled(source: str) -> str:
+        for word, text in {**WORDS[task], "MISTAKE": mistake}.items():
+            source = source.replace(word, text)
+        return source
+
     cells = [
         {
             "cell_type": "code",
             "execution_count": None,
             "metadata": {"tags": [tag.strip()]},
             "outputs": [],
-            "source": source.replace("MISTAKE", mistake),
+            "source": filled(source),
         }
         for tag, source in CELLS.items()
     ]
     return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
-def add(project: Project, row: str, mistake: str = "pass") -> None:
+def add(project: Project, row: str, mistake: str = "pass", task: str = GRU) -> None:
     add_row(project, row)
-    file = project.notebooks / GRU / f"{row}.ipynb"
+    file = project.notebooks / task / f"{row}.ipynb"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(a_notebook(mistake)))
+    file.write_text(json.dumps(a_notebook(task, mistake)))
 
 
-def train(project: Project, row: str, seed: int) -> Path:
+def train(project: Project, row: str, seed: int, task: str = GRU) -> Path:
     """Leave what a run of a row would have left: a record, and trained weights beside it."""
     about = {**a_record()["machine"], "name": machine.describe("cpu")["name"]}
     random = np.random.RandomState(seed)  # so that no bias is zero, as after training
     weights = {
         name: (array + 0.1 * random.normal(size=array.shape)).astype(np.float32)
-        for name, array in initial_weights(GRU, seed).items()
+        for name, array in initial_weights(task, seed).items()
     }
     digest = hashlib.sha256()
-    for name in SPECS[GRU]:
+    for name in SPECS[task]:
         digest.update(np.ascontiguousarray(weights[name]).data)
     made = a_record(
-        task=GRU, framework=row, notebook=row, machine=about, unit="reviews",
+        task=task, framework=row, notebook=row, machine=about, unit=UNITS[task],
         trained_weights_sha256=digest.hexdigest(),
     )  # fmt: skip
     records.write(project, made)
-    file = records.path(project, about["name"], "quick", GRU, row).with_suffix(".npz")
+    file = records.path(project, about["name"], "quick", task, row).with_suffix(".npz")
     np.savez(file, **weights)
     return file
 
 
-@pytest.fixture
-def rows(project: Project) -> Project:
-    """Two rows with trained weights, and few reviews to try them on."""
+def prepare(project: Project, task: str, train_examples: int, test_examples: int) -> Project:
+    """Give a project two rows with trained weights, and few examples to try them on."""
     project.common.rmdir()
     project.common.symlink_to(ROOT / "common")
-    (project.data / "imdb").mkdir()
+    folder = project.data / {CNN: "cifar10", GRU: "imdb"}[task]
+    folder.mkdir()
     if (ROOT / "data" / "reference").is_dir():
         (project.data / "reference").symlink_to(ROOT / "data" / "reference")
     random = np.random.RandomState(0)
-    for part, count in (("train", 400), ("test", 40)):
-        words = random.randint(3, 30000, (count, 150)).astype(np.int32)
-        convert.save(project.data / "imdb" / f"x_{part}.npy", words)
-        convert.save(project.data / "imdb" / f"y_{part}.npy", random.randint(0, 2, count))
-    (project.data / "imdb" / "dataset.json").write_text('{"data": "real"}')
+    for part, count in (("train", train_examples), ("test", test_examples)):
+        if task == CNN:
+            x, classes = random.randint(0, 256, (count, 3, 32, 32)).astype(np.uint8), 10
+        else:
+            x, classes = random.randint(3, 30000, (count, 150)).astype(np.int32), 2
+        convert.save(folder / f"x_{part}.npy", x)
+        convert.save(folder / f"y_{part}.npy", random.randint(0, classes, count))
+    (folder / "dataset.json").write_text('{"data": "real"}')
     for seed, row in enumerate(("one", "two")):
-        add(project, row)
-        train(project, row, seed)
+        add(project, row, task=task)
+        train(project, row, seed, task)
     return project
 
 
+@pytest.fixture
+def rows(project: Project) -> Project:
+    """Two rows that have trained a GRU."""
+    return prepare(project, GRU, 400, 40)
+
+
 def move(project: Project, *origins: str, **more: object) -> int:
-    asked = {"tasks": (GRU,), "origins": origins, "device": "cpu", "python": HERE, **more}
+    asked = {"origins": origins, "device": "cpu", "python": HERE, **more}
     return runner.run(project, runner.Asked(**asked))
 
 
 def matrix_of(project: Project) -> transplants.Matrix:
-    (file,) = project.results.glob("*/transplant/imdb_gru.json")
+    (file,) = project.results.glob("*/transplant/*.json")
     found = transplants.read(project, file)
     assert found is not None
     return found
@@ -162,18 +195,20 @@ def test_weights_move_from_every_row_to_every_other(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", MISTAKES)
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_wrong_mapping_shows_and_its_layer_is_named(
-    rows: Project, layer: str, capsys: pytest.CaptureFixture[str]
+    project: Project, mistake: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add(rows, "wrong", MISTAKES[layer])
-    assert move(rows, "one", targets=("wrong",)) == 1
+    task, code, layer = MISTAKES[mistake]
+    prepare(project, task, 320, 10)
+    add(project, "wrong", code, task)
+    assert move(project, "one", targets=("wrong",)) == 1
     assert "one to wrong: the logits differ by" in capsys.readouterr().out
-    assert move(rows, "one", targets=("wrong",), layers=True) == 1
-    matrix = matrix_of(rows)
+    assert move(project, "one", targets=("wrong",), layers=True) == 1
+    matrix = matrix_of(project)
     pair = matrix.targets["wrong"].pairs["one"]
     assert pair.logits is not None and pair.logits > 1e-3
-    assert f"one to wrong: the first layer that differs: {layer}" in capsys.readouterr().out
+    assert f"one to wrong: the first layer that differs: {layer} " in capsys.readouterr().out
     assert matrix.targets["one"].pairs["one"].logits == 0.0
 
 
@@ -211,7 +246,7 @@ def test_a_task_that_trains_nothing_is_refused(
 
 
 def test_what_is_executed_are_the_cells_up_to_the_training_step(rows: Project) -> None:
-    made = notebook.derive(a_notebook(), {}, layers=False)
+    made = notebook.derive(a_notebook(GRU), {}, layers=False)
     text = "\n".join("".join(cell["source"]) for cell in made["cells"])
     assert "raise RuntimeError" not in text
     assert all(f"def {name}" in text for name in ("load_weights", "train_step", "activations"))

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 STAMP = "rosetta-stamp.json"
+COST = "rosetta-cost.json"  # what the building took, beside the stamp
 # Gigabytes of an environment whose row does not say: a typical one, and one with CUDA libraries.
 TYPICAL_GIGABYTES = {"cpu": 1.0, "gpu": 6.0}
 WORKERS = 3  # builds side by side: they wait for the network most of the time
@@ -60,6 +62,15 @@ def is_ready(project: Project, framework: Framework, device: str) -> bool:
         return False
     # A link to an interpreter that was since removed does not exist either.
     return stamp == _stamp(project, framework, device) and interpreter(environment).exists()
+
+
+def cost(project: Project, framework: Framework, device: str) -> dict[str, int]:
+    """Return {build_seconds, bytes} of a row's environment; of one that is not told, nothing."""
+    try:
+        text = (folder(project, framework, device) / COST).read_text(encoding="utf-8")
+        return {name: int(json.loads(text)[name]) for name in ("build_seconds", "bytes")}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def ensure(project: Project, framework: Framework, device: str, log: Log) -> Path:
@@ -148,6 +159,7 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
     processes.kill_orphans(project)  # a build whose runner was killed may still go on
     _check_space(project, framework, device)
     python = interpreters.find_python(framework.python, log, project.environments)
+    start = time.monotonic()
     log(f"{name}: building (Python {framework.python}, {', '.join(framework.packages[device])})")
     shutil.rmtree(environment, ignore_errors=True)  # outdated, or half-made by a killed run
     output = project.logs / f"env-{name}.log"
@@ -161,9 +173,11 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
         (packages / "rosetta.pth").write_text(line + "\n", encoding="utf-8")
     if not _uv_compiles(framework):
         _compile(environment, packages)
-    if framework.build:
-        script = project.frameworks / framework.build
-        _run(project, [str(interpreter(environment)), str(script)], output)
+    for script in framework.build:
+        path = str(project.frameworks / script)
+        _run(project, [str(interpreter(environment)), path], output)
+    took = {"build_seconds": round(time.monotonic() - start), "bytes": _bytes(environment)}
+    (environment / COST).write_text(json.dumps(took), encoding="utf-8")
     stamp = json.dumps(_stamp(project, framework, device), indent=1)
     (environment / STAMP).write_text(stamp, encoding="utf-8")  # last: this makes it ready
     log(f"{name}: ready")
@@ -200,6 +214,12 @@ def _packages_folder(environment: Path) -> Path:
     return Path(subprocess.run(command, capture_output=True, text=True).stdout.strip())
 
 
+def _bytes(environment: Path) -> int:
+    """Return what the files of an environment hold, links left out."""
+    files = (Path(at) / name for at, _, names in os.walk(environment) for name in names)
+    return sum(file.lstat().st_size for file in files if not file.is_symlink())
+
+
 def _uv_compiles(framework: Framework) -> bool:
     """Say whether uv can compile to bytecode at once, so that no measured start has to."""
     return interpreters.numbers(framework.python) >= [3, 7]
@@ -227,11 +247,12 @@ def _gigabytes(framework: Framework, device: str) -> float:
 
 def _stamp(project: Project, framework: Framework, device: str) -> dict[str, object]:
     """Return all that an environment is made of; a built one keeps it as its stamp."""
+    scripts = [_digest(project.frameworks / script) for script in framework.build]
     return {
         "python": framework.python,
         "requirements": lock.requirements(framework, device),
         "lock": _digest(lock.file(project, framework)),
-        "build": _digest(project.frameworks / framework.build) if framework.build else None,
+        "build": scripts if len(scripts) > 1 else next(iter(scripts), None),
     }
 
 

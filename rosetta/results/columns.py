@@ -12,6 +12,8 @@ from rosetta.results.groups import Group
 from rosetta.results.records import Record
 
 NONE = "—"
+# What the widest vectors of a processor are called.
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 BUSY = 0.25  # cores with other work, from which on a row is marked
 UNSTEADY = 1.25  # times the slowest epoch's speed
 
@@ -171,9 +173,11 @@ def unsteady(record: Record) -> str | None:
 
 
 def machine_title(machine: Mapping[str, Any]) -> str:
-    """Return a machine in one line: accelerator, processor, cores."""
+    """Return a machine in one line: accelerator, processor and its vectors, cores."""
     cores = f"{machine['cores']} core{'' if machine['cores'] == 1 else 's'}"
-    parts = [machine.get("accelerator"), machine["processor"], cores]
+    vectors = VECTORS.get(machine.get("vectors") or "")
+    processor = machine["processor"] + (f" with {vectors}" if vectors else "")
+    parts = [machine.get("accelerator"), processor, cores]
     return ", ".join(part for part in parts if part)
 
 

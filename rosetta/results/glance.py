@@ -1,9 +1,9 @@
-"""What README.md says of the records: the results at a glance, and how long the first hour is."""
+"""What README.md says of the records: results at a glance, the first hour, the retired rows."""
 
 from __future__ import annotations
 
 from rosetta.project import Project
-from rosetta.results import columns, headline, records, times
+from rosetta.results import columns, headline, records, retired, times
 from rosetta.results.markdown import plain
 from rosetta.results.overview import Overview
 
@@ -11,6 +11,8 @@ BEGIN = "<!-- results at a glance, made by `python run_all.py report` -->"
 END = "<!-- end of the results at a glance -->"
 HOUR_BEGIN = "<!-- the first hour, made by `python run_all.py report` -->"
 HOUR_END = "<!-- end of the first hour -->"
+RETIRED_BEGIN = "<!-- the retired frameworks, made by `python run_all.py report` -->"
+RETIRED_END = "<!-- end of the retired frameworks -->"
 NO_RECORDS = "\nNo records are kept here yet: `python run_all.py` makes yours.\n\n"
 
 
@@ -19,7 +21,11 @@ def update(project: Project, overview: Overview) -> bool:
     readme = project.root / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     new = text
-    parts = {(BEGIN, END): table(overview), (HOUR_BEGIN, HOUR_END): first_hour(overview)}
+    parts = {
+        (BEGIN, END): table(overview),
+        (HOUR_BEGIN, HOUR_END): first_hour(overview),
+        (RETIRED_BEGIN, RETIRED_END): retired.table(overview),
+    }
     for (begin, end), part in parts.items():
         before, mark, rest = new.partition(begin)
         _, end_mark, after = rest.partition(end)

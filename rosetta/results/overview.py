@@ -76,16 +76,21 @@ class Overview:
     def at_a_glance(self) -> tuple[str, str] | None:
         """The machine and the profile with the most records that are ok, smoke runs left out.
 
-        Those of the present code count before stale ones.
+        Those of the present code count before stale ones; of two that have as many, quick ones and
+        the newest.
         """
         sizes: dict[tuple[str, str], tuple[int, int]] = {}
+        newest: dict[tuple[str, str], str] = {}
         for group in self.groups():
             if group.profile != "smoke" and group.ok:
                 fresh, ok = sizes.get((group.machine, group.profile), (0, 0))
                 fresh += sum(not self.stale(each) for each in group.ok)
                 sizes[group.machine, group.profile] = fresh, ok + len(group.ok)
+                started = max(str(each["started"]) for each in group.ok)
+                place = group.machine, group.profile
+                newest[place] = max(started, newest.get(place, ""))
         most = [each for each in sizes if sizes[each] == max(sizes.values())]
-        return min(most, key=lambda each: (each[1] != "quick", each), default=None)
+        return max(most, key=lambda each: (each[1] == "quick", newest[each]), default=None)
 
     @cached_property
     def plotted(self) -> list[str]:

@@ -54,6 +54,8 @@ class Environment(TypedDict):
     differs: NotRequired[dict[Key, Difference]]
     libraries: NotRequired[dict[Key, Text | None]]
     variables: NotRequired[dict[Key, Text]]  # those that the row sets
+    build_seconds: NotRequired[Count]  # what was not in uv's cache was fetched, too
+    bytes: NotRequired[Count]
 
 
 class Check(TypedDict):

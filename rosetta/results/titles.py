@@ -8,6 +8,7 @@ from typing import Any
 
 from rosetta.project import Project
 from rosetta.registry import Cell
+from rosetta.results import columns
 from rosetta.results.markdown import plain
 from rosetta.results.records import Record, write_text
 
@@ -72,7 +73,7 @@ def _of_run(record: Record) -> str:
     text = f"profile `{record['profile']}`"
     if isinstance(seconds, int | float):
         text += f" takes {duration(seconds)}"
-    text += f" on {plain(record['machine']['processor'])}, {record['machine']['cores']} cores"
+    text += f" on {plain(columns.machine_title(record['machine']))}"
     accuracy = record["metrics"].get("accuracy")
     if record["profile"] == "full" and isinstance(accuracy, int | float):
         text += f" and reaches {100 * accuracy:.1f} %"

@@ -156,7 +156,8 @@ def _environment(look: Look, cell: Cell, python: here.Python) -> dict[str, Any]:
     """Return what a record says of the Python of a run, and of the variables that the row sets."""
     device = look.setting.device
     own = variables.resolve(cell.framework.variables, device, already=os.environ)
-    return {**python.describe(), "variables": own}
+    cost = {} if python.here else build.cost(look.project, cell.framework, device)
+    return {**python.describe(), **cost, "variables": own}
 
 
 def base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python | None) -> Record:

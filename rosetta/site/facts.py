@@ -26,7 +26,7 @@ COLUMNS = {
     "first_release": "first release",
     "last_release": "last release",
 }
-OTHERS = ("homepage", "sources", "checked")
+OTHERS = ("homepage", "sources", "checked", "unavailable")
 GRAPHS = ("static", "dynamic", "both")
 
 
