@@ -14,6 +14,8 @@ import pytest
 from rosetta import bootstrap
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 PYPROJECT = """
 [project]
 dependencies = ["tiny>=1.0"]

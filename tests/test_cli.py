@@ -328,7 +328,7 @@ def test_outdated_names_what_has_newer_releases(
 @pytest.mark.parametrize(
     ("fast", "marks"),
     [
-        ([], ["not notebooks and not slow", "notebooks or slow"]),
+        ([], ["not notebooks and not slow", "slow and not notebooks", "notebooks"]),
         (["--fast"], ["not notebooks and not slow"]),
     ],
 )
@@ -358,7 +358,7 @@ def test_no_test_is_a_failure_unless_the_user_has_chosen(
     arguments: list[str], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 5 if "notebooks or slow" in command else 0)
+        return subprocess.CompletedProcess(command, 5 if "notebooks" in command else 0)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(bootstrap, "add", lambda what, words: None)

@@ -14,6 +14,8 @@ from rosetta.project import Project
 from rosetta.runs import cluster, machine, runner, travel
 
 # What two runs of one notebook may differ in.
+pytestmark = pytest.mark.slow
+
 TIMED = ("started", "run")
 
 

@@ -28,6 +28,8 @@ from rosetta import processes
 from rosetta.project import Project
 from rosetta.runs import runner
 
+pytestmark = pytest.mark.slow
+
 MAIN = "import sys; from rosetta.cli import main; sys.exit(main(sys.argv[1:]))"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 # The kernel computes in C code that holds Python's lock: nothing in it can see that it should end.

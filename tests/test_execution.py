@@ -68,6 +68,7 @@ def test_a_failure_has_its_reason_in_words(project: Project, fixture: str, reaso
     assert outcome.emitted is None or fixture.endswith("parameters")
 
 
+@pytest.mark.slow
 def test_the_limit_of_time_ends_an_endless_notebook_and_its_children(project: Project) -> None:
     start = time.monotonic()
     outcome = run(project, "endless_loop", timeout=8.0)  # a busy machine starts a kernel in 5 s

@@ -153,6 +153,7 @@ def test_a_record_that_proves_nothing_is_a_failure(
     assert record_of(project, "a")["reason"] == reason
 
 
+@pytest.mark.slow
 def test_odd_values_stop_no_other_row_and_no_table(project: Project, quick: dict) -> None:
     odd = {
         "a": "record['notes'] = 5",
@@ -193,6 +194,7 @@ def test_a_fault_of_the_runner_in_one_row_stops_no_other(
     assert record_of(project, "b")["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_failure_replaces_no_figures_and_the_next_run_clears_it(
     project: Project, quick: dict
 ) -> None:
@@ -232,6 +234,7 @@ def test_what_a_failure_replaces_is_a_failure(project: Project) -> None:
     assert "last_try" not in record_of(project, "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -473,6 +476,7 @@ def test_what_stands_in_is_said_of_what_runs_only(
     assert "runs on" not in said and "Nothing to do" in said
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project) -> None:
     fill(project, {"a": "ok_record", "b": "endless_loop", "c": "ok_record"})
     process = start(project, "--profile", "quick")
@@ -586,6 +590,7 @@ def wait_for_a_kernel(project: Project) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment(project: Project) -> None:
     """No record is lost, and the next run clears up and completes."""
     fill(project, ROWS)

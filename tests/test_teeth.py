@@ -9,6 +9,8 @@ from common import layers, reference
 from common.check import Check, CheckFailed, required
 from common.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, np.ndarray]
 RATES = TASKS["cifar10_cnn"].hyper_parameters["dropout"]
 

@@ -12,6 +12,8 @@ from rosetta.results import variants
 from rosetta.variants import files, runner
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
 FASTER = """\
 title = "twice as fast"
 refused = "costs a compiler"

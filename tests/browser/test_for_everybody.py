@@ -38,6 +38,7 @@ SPARE_AXE = """() => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("light", AXE)
 def test_axe_finds_nothing(name: str, light: str, request: pytest.FixtureRequest) -> None:

@@ -16,6 +16,8 @@ from site_browser import (
     texts_of,
 )
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("cifar10_cnn", "imdb_gru", "resnet50_features")
 # The heights of the functions and classes of every column, by section and name.
 HEIGHTS = """() => [...document.querySelectorAll(".step")].flatMap((step) => {
