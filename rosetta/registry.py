@@ -22,7 +22,7 @@ KEYS: dict[str, type] = {
     "notebook": str,
     "python": str,
     "environment": str,
-    "build": str,
+    "build": list,
     "modules": list,
     "packages": dict,
     "variables": dict,
@@ -57,7 +57,7 @@ class Framework:
     notebook: str | None = None  # None: facts only
     python: str = ""
     environment: str = ""
-    build: str | None = None
+    build: tuple[str, ...] = ()  # scripts that run after the packages are in
     modules: tuple[str, ...] = ()
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by device: cpu, gpu
     cuda: str | None = None  # which CUDA the gpu packages are for
@@ -141,11 +141,13 @@ def _read(path: Path) -> dict[str, Any]:
         row = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # tomllib's own error, bytes, digits, brackets
         raise UserError(f"{_where(path.stem)}: not valid TOML: {error}") from None
+    if isinstance(row.get("build"), str):  # one script may stand alone
+        row["build"] = [row["build"]]
     _check(path.stem, row, KEYS)
     _check(path.stem, row.get("packages", {}), PACKAGE_KEYS, "packages.")
     _check_values(path.stem, row)
-    if "build" in row:
-        _check_build(path, row["build"])
+    for script in row.get("build", ()):
+        _check_build(path, script)
     return row
 
 
@@ -268,7 +270,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         notebook=row.get("notebook"),
         python=owner.get("python", ""),
         environment=environment,
-        build=owner.get("build"),
+        build=tuple(owner.get("build", ())),
         modules=tuple(row.get("modules", ())),
         packages={key: tuple(packages[key]) for key in ("cpu", "gpu") if key in packages},
         cuda=packages.get("cuda"),

@@ -403,7 +403,41 @@ GLUON = [
     *everywhere("gluon", GRU)[1:2],
 ]
 
-MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON]
+# Keras 2, on any backend.
+KERAS2 = [
+    *of(
+        "keras2-theano",
+        CNN,
+        (
+            "kernels not turned round",
+            'return kernel[::-1, ::-1] if K.backend() == "theano" else kernel',
+            "return kernel",
+            "roundtrip|logits|losses",
+        ),
+    ),
+    *of(
+        "keras2-tensorflow",
+        GRU,
+        (
+            "gates of before 2.3.0",
+            'recurrent_activation="sigmoid", reset_after',
+            'recurrent_activation="hard_sigmoid", reset_after',
+            "logits",
+        ),
+    ),
+    *of(
+        "keras2-tensorflow",
+        RESNET,
+        (
+            "padding below and on the right",
+            '    padding = "same" if stride == 1 else "valid"\n    if stride > 1 and kernel_size > 1:\n        x = layers.ZeroPadding2D(kernel_size // 2)(x)\n',
+            '    padding = "same"\n',
+            "logits",
+        ),
+    ),
+]
+
+MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON, *KERAS2]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
 CORE = {

@@ -193,6 +193,17 @@ def test_runs_the_build_script_in_the_environment(project: Project, tiny: Framew
         build.ensure(project, built, "cpu", quiet)
 
 
+def test_runs_several_build_scripts_in_their_order(project: Project, tiny: Framework) -> None:
+    code = "import sys\nopen(sys.prefix + '/order', 'a').write({!r})\n"
+    for name in ("b", "a"):
+        (project.frameworks / f"{name}.build.py").write_text(code.format(name))
+    built = row(project, 'build = ["b.build.py", "a.build.py"]\n' + ROW)
+    build.ensure(project, built, "cpu", quiet)
+    assert (build.folder(project, built, "cpu") / "order").read_text() == "ba"
+    (project.frameworks / "a.build.py").write_text("\n")
+    assert not build.is_ready(project, built, "cpu")
+
+
 def test_says_when_the_disk_is_too_full(
     project: Project, tiny: Framework, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,9 +161,9 @@ def _build(project: Project, framework: Framework, device: str, log: Log) -> Non
         (packages / "rosetta.pth").write_text(line + "\n", encoding="utf-8")
     if not _uv_compiles(framework):
         _compile(environment, packages)
-    if framework.build:
-        script = project.frameworks / framework.build
-        _run(project, [str(interpreter(environment)), str(script)], output)
+    for script in framework.build:
+        path = str(project.frameworks / script)
+        _run(project, [str(interpreter(environment)), path], output)
     stamp = json.dumps(_stamp(project, framework, device), indent=1)
     (environment / STAMP).write_text(stamp, encoding="utf-8")  # last: this makes it ready
     log(f"{name}: ready")
@@ -227,11 +227,12 @@ def _gigabytes(framework: Framework, device: str) -> float:
 
 def _stamp(project: Project, framework: Framework, device: str) -> dict[str, object]:
     """Return all that an environment is made of; a built one keeps it as its stamp."""
+    scripts = [_digest(project.frameworks / script) for script in framework.build]
     return {
         "python": framework.python,
         "requirements": lock.requirements(framework, device),
         "lock": _digest(lock.file(project, framework)),
-        "build": _digest(project.frameworks / framework.build) if framework.build else None,
+        "build": scripts if len(scripts) > 1 else next(iter(scripts), None),
     }
 
 

@@ -118,11 +118,15 @@ class Keys:
                     "python": framework.python,
                     "packages": framework.packages.get(device, ()),
                     "lock": self._text(f"{framework.environment}.lock"),
-                    "build": self._text(framework.build) if framework.build else None,
+                    "build": self._build(framework),
                     "variables": dict(framework.variables),
                 }
             )
         return self._environments[framework.name, device]
+
+    def _build(self, framework: Framework) -> str | list[str] | None:
+        texts = [self._text(script) for script in framework.build]
+        return texts if len(texts) > 1 else next(iter(texts), None)
 
     def parts(
         self,
