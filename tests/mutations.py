@@ -437,7 +437,55 @@ KERAS2 = [
     ),
 ]
 
-MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON, *KERAS2]
+TENSORFLOW1 = [
+    *of(
+        "tensorflow1",
+        CNN,
+        (
+            "training is not asked for",
+            "{model.x: x, model.y: y, model.training: True}",
+            "{model.x: x, model.y: y}",
+            "dropout|masks",
+        ),
+        (
+            "nesterov",
+            "MomentumOptimizer(learning_rate, momentum)",
+            "MomentumOptimizer(learning_rate, momentum, use_nesterov=True)",
+            "losses|weights",
+        ),
+    ),
+    *of(
+        "tensorflow1",
+        GRU,
+        (
+            "the update gate weighs the new state",
+            "new + update * (state - new)",
+            "state + update * (new - state)",
+            "logits",
+        ),
+        (
+            "reset before the product",
+            "hidden = tf.nn.bias_add(tf.matmul(state, kernel), bias)",
+            "gate = tf.sigmoid(inputs[:, :100] + tf.matmul(state, kernel[:, :100]) + bias[:100])\n"
+            "        hidden = tf.matmul(state, kernel[:, :200])\n"
+            "        last = tf.matmul(gate * state, kernel[:, 200:]) / gate\n"
+            "        hidden = tf.concat([hidden, last], axis=1) + bias",
+            "logits",
+        ),
+    ),
+    *of(
+        "tensorflow1",
+        RESNET,
+        (
+            "the default epsilon",
+            "tf.layers.batch_normalization(x, epsilon=1e-5, ",
+            "tf.layers.batch_normalization(x, ",
+            "logits",
+        ),
+    ),
+]
+
+MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON, *KERAS2, *TENSORFLOW1]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
 CORE = {
