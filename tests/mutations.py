@@ -413,7 +413,89 @@ GLUON = [
     *everywhere("gluon", GRU)[1:2],
 ]
 
-MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON]
+# Keras 2, on any backend.
+KERAS2 = [
+    *of(
+        "keras2-theano",
+        CNN,
+        (
+            "kernels not turned round",
+            'return kernel[::-1, ::-1] if K.backend() == "theano" else kernel',
+            "return kernel",
+            "roundtrip|logits|losses",
+        ),
+    ),
+    *of(
+        "keras2-tensorflow",
+        GRU,
+        (
+            "gates of before 2.3.0",
+            'recurrent_activation="sigmoid", reset_after',
+            'recurrent_activation="hard_sigmoid", reset_after',
+            "logits",
+        ),
+    ),
+    *of(
+        "keras2-tensorflow",
+        RESNET,
+        (
+            "padding below and on the right",
+            '    padding = "same" if stride == 1 else "valid"\n    if stride > 1 and kernel_size > 1:\n        x = layers.ZeroPadding2D(kernel_size // 2)(x)\n',
+            '    padding = "same"\n',
+            "logits",
+        ),
+    ),
+]
+
+TENSORFLOW1 = [
+    *of(
+        "tensorflow1",
+        CNN,
+        (
+            "training is not asked for",
+            "{model.x: x, model.y: y, model.training: True}",
+            "{model.x: x, model.y: y}",
+            "dropout|masks",
+        ),
+        (
+            "nesterov",
+            "MomentumOptimizer(learning_rate, momentum)",
+            "MomentumOptimizer(learning_rate, momentum, use_nesterov=True)",
+            "losses|weights",
+        ),
+    ),
+    *of(
+        "tensorflow1",
+        GRU,
+        (
+            "the update gate weighs the new state",
+            "new + update * (state - new)",
+            "state + update * (new - state)",
+            "logits",
+        ),
+        (
+            "reset before the product",
+            "hidden = tf.nn.bias_add(tf.matmul(state, kernel), bias)",
+            "gate = tf.sigmoid(inputs[:, :100] + tf.matmul(state, kernel[:, :100]) + bias[:100])\n"
+            "        hidden = tf.matmul(state, kernel[:, :200])\n"
+            "        last = tf.matmul(gate * state, kernel[:, 200:]) / gate\n"
+            "        hidden = tf.concat([hidden, last], axis=1) + bias",
+            "logits",
+        ),
+    ),
+    *of(
+        "tensorflow1",
+        RESNET,
+        (
+            "the default epsilon",
+            "tf.layers.batch_normalization(x, epsilon=1e-5, ",
+            "tf.layers.batch_normalization(x, ",
+            "logits",
+        ),
+    ),
+]
+
+MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON, *KERAS2, *TENSORFLOW1]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
 CORE = {
