@@ -22,6 +22,27 @@ STATEMENTS = {
         "gru-biases": "nn.GRU(2, 3).bias_hh_l0.shape == (9,)",
         "adam-epsilon": "torch.optim.Adam([x]).defaults['eps'] == 1e-8",
     },
+    "tensorflow1": {
+        "": "import inspect\nimport tensorflow as tf\nx = tf.zeros((1, 3, 3, 1))\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default",
+        "pooling-edge": "tf.layers.max_pooling2d(x, 2, 2).shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "said(tf.layers.batch_normalization, 'epsilon') == 1e-3",
+        "batch-norm-momentum": "said(tf.layers.batch_normalization, 'momentum') == 0.99",
+        "inference-mode": "said(tf.layers.dropout, 'training') is False",
+        "adam-epsilon": "said(tf.train.AdamOptimizer.__init__, 'epsilon') == 1e-8",
+    },
+    "slim": {
+        "": "import inspect\nimport tensorflow as tf\nfrom tensorflow.contrib import slim\n"
+        "from tensorflow.contrib.slim.nets import resnet_utils\nx = tf.zeros((1, 3, 3, 1))\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "resnet = lambda name: said(resnet_utils.resnet_arg_scope, name)",
+        "pooling-edge": "slim.max_pool2d(x, 2).shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "said(slim.batch_norm, 'epsilon') == 1e-3"
+        " and resnet('batch_norm_epsilon') == 1e-5",
+        "batch-norm-momentum": "said(slim.batch_norm, 'decay') == 0.999"
+        " and resnet('batch_norm_decay') == 0.997",
+        "inference-mode": "said(slim.dropout, 'is_training') is True",
+    },
     "keras-pytorch": {
         "": "import keras\nfrom keras import layers, ops\nx = ops.zeros((1, 3, 3, 1))",
         "pooling-edge": "tuple(layers.MaxPooling2D(2)(x).shape) == (1, 1, 1, 1)",
