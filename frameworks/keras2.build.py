@@ -1,7 +1,8 @@
 """Take out the line that Keras 2 writes at each import: which backend it uses.
 
 It is written to the stream for errors, where nothing is wrong: in a notebook it stands as one. The
-file is replaced and not written into: it may be one with that in the installer's cache.
+fork for MXNet has warnings of one kind shown, whatever Python was told: that goes too. Each file is
+replaced and not written into: it may be one with that in the installer's cache.
 """
 
 import importlib.util
@@ -9,11 +10,13 @@ import os
 import pathlib
 import re
 
-# Of the folder of keras alone: importing it would import the backend.
+NOTICE = r"sys\.stderr\.write\(f?'Using .*\)|warnings\.simplefilter\('always', DeprecationWarning\)"
+
+# The folder alone: importing keras would import the backend.
 keras = pathlib.Path(importlib.util.find_spec("keras").origin).parent
-for file in sorted((keras / "backend").glob("*.py")):
+for file in [keras / "__init__.py", *sorted((keras / "backend").glob("*.py"))]:
     text = file.read_text(encoding="utf-8")
-    quiet = re.sub(r"sys\.stderr\.write\((f?'Using .*)\)", "pass", text)
+    quiet = re.sub(NOTICE, "pass", text)
     if quiet != text:
         part = file.with_name(file.name + ".part")
         part.write_text(quiet, encoding="utf-8")

@@ -430,8 +430,8 @@ KERAS2 = [
         GRU,
         (
             "gates of before 2.3.0",
-            'recurrent_activation="sigmoid", reset_after',
-            'recurrent_activation="hard_sigmoid", reset_after',
+            'recurrent_activation="sigmoid"',
+            'recurrent_activation="hard_sigmoid"',
             "logits",
         ),
     ),
