@@ -7,7 +7,8 @@ import numpy as np
 
 def gru_builder():
     x = given.sequences()
-    builder = dy.GRUBuilder(1, given.INPUTS, given.UNITS, dy.ParameterCollection())
+    collection = dy.ParameterCollection()  # which the builder does not keep alive
+    builder = dy.GRUBuilder(1, given.INPUTS, given.UNITS, collection)
     (parameters,) = builder.get_parameters()
     arrays = [given.draw(*parameter.shape()) for parameter in parameters]
     for parameter, array in zip(parameters, arrays):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def gru():
-    x, core = given.sequences(), snt.GRU(given.UNITS)
+    x, core = tf.constant(given.sequences()), snt.GRU(given.UNITS)
     state = core.initial_state(given.BATCH)
     core(x[:, 0], state)  # makes the variables
     found = {}
