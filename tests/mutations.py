@@ -495,7 +495,57 @@ TENSORFLOW1 = [
     ),
 ]
 
-MUTATIONS = [*PYTORCH, *TENSORFLOW, *KERAS, *FLAX, *CNTK, *GLUON, *KERAS2, *TENSORFLOW1]
+# Theano's convolution flips its filters; DyNet's trainers clip and are lazy; Sonnet's Adam is lazy.
+LASAGNE_DYNET_SONNET = [
+    *of(
+        "lasagne",
+        CNN,
+        (
+            "filters not flipped",
+            "return array[:, :, ::-1, ::-1] if array.ndim == 4 else array.T",
+            "return array if array.ndim == 4 else array.T",
+            "losses",
+        ),
+    ),
+    *of(
+        "lasagne",
+        GRU,
+        ("the new state weighed", "return n + z * (h - n)", "return h + z * (n - h)", "logits"),
+    ),
+    *of(
+        "lasagne",
+        RESNET,
+        ("an epsilon of its own", "EPSILON = 1e-5", "EPSILON = 1e-4", "logits"),
+    ),
+    *of(
+        "dynet",
+        CNN,
+        (
+            "spatial axes not exchanged",
+            "parameter.set_value(array.T if array.ndim == 4 else array)",
+            "parameter.set_value(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array)",
+            "roundtrip",
+        ),
+    ),
+    *of(
+        "dynet",
+        GRU,
+        ("lazy Adam", "    trainer.set_sparse_updates(False)\n", "", "weights"),
+    ),
+    *of("sonnet", GRU, ("lazy Adam", ", densify_gradients=True", "", "losses|weights")),
+]
+
+MUTATIONS = [
+    *PYTORCH,
+    *TENSORFLOW,
+    *KERAS,
+    *FLAX,
+    *CNTK,
+    *GLUON,
+    *KERAS2,
+    *TENSORFLOW1,
+    *LASAGNE_DYNET_SONNET,
+]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
 CORE = {
