@@ -146,6 +146,12 @@ def copies_of(cell: registry.Cell) -> dict[str, list[str]]:
     return found
 
 
+def source_of(cell: registry.Cell) -> str:
+    content = json.loads(cell.notebook.read_text(encoding="utf-8"))
+    code = [each for each in content["cells"] if each["cell_type"] == "code"]
+    return "\n".join("".join(each["source"]) for each in code)
+
+
 def use_of(cell: registry.Cell, copies: Mapping[str, list[str]]) -> str:
     """Return a program that makes a model of the copies and, where they train, trains it a step."""
     rates = TASKS[cell.task].hyper_parameters.get("dropout", "")
@@ -153,8 +159,9 @@ def use_of(cell: registry.Cell, copies: Mapping[str, list[str]]) -> str:
     if not copies["loss"]:
         return program
     shape, kind = SHAPES[cell.task]
-    if 'layout="channels_last"' in cell.notebook.read_text().replace("\\", ""):
-        shape = "(64, 32, 32, 3)"
+    (layout,) = re.findall(r"run\.data\((?:layout=)?(.*)\)", source_of(cell))
+    if layout:
+        shape = f'(64, 32, 32, 3) if {layout} == "channels_last" else {shape}'
     return program + TRAIN.format(shape=shape, type=kind)
 
 
