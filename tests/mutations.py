@@ -530,7 +530,7 @@ LASAGNE_DYNET_SONNET = [
     *of(
         "dynet",
         GRU,
-        ("lazy Adam", "    trainer.set_sparse_updates(False)\n", "", "weights"),
+        ("lazy Adam", "    trainer.set_sparse_updates(False)\n", "", "losses|weights"),
     ),
     *of("sonnet", GRU, ("lazy Adam", ", densify_gradients=True", "", "losses|weights")),
 ]
