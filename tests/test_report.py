@@ -226,6 +226,20 @@ def test_the_readme_shows_the_results_at_a_glance_between_its_marks(project: Pro
     assert not report.write(project) and readme.read_text() == text
 
 
+def test_a_row_stands_in_the_tables_of_its_own_tasks(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    (project.notebooks / "imdb_gru").mkdir()
+    one = project.notebooks / "cifar10_cnn" / "row.ipynb"
+    (project.notebooks / "imdb_gru" / "row.ipynb").write_bytes(one.read_bytes())
+    for task in ("cifar10_cnn", "imdb_gru"):
+        records.write(project, a_record(task=task))
+    (project.root / "README.md").write_text(f"{glance.BEGIN}\n{glance.END}\n")
+    report.write(project)
+    cnn, gru = (project.root / "README.md").read_text().split("| imdb_gru |")
+    assert "| Row other |" in cnn and "| Row row |" in cnn
+    assert "| Row other |" not in gru and "| Row row |" in gru
+
+
 def test_a_busy_machine_and_jumping_epochs_are_marked(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     speeds = [(9.0, 100), (1.0, 100), (1.5, 100)]  # the first epoch, which compiles, does not count

@@ -247,12 +247,11 @@ def _gigabytes(framework: Framework, device: str) -> float:
 
 def _stamp(project: Project, framework: Framework, device: str) -> dict[str, object]:
     """Return all that an environment is made of; a built one keeps it as its stamp."""
-    scripts = [_digest(project.frameworks / script) for script in framework.build]
     return {
         "python": framework.python,
         "requirements": lock.requirements(framework, device),
         "lock": _digest(lock.file(project, framework)),
-        "build": scripts if len(scripts) > 1 else next(iter(scripts), None),
+        "build": [_digest(project.frameworks / script) for script in framework.build],
     }
 
 

@@ -62,7 +62,8 @@ def _table(overview: Overview, group: Group) -> Headline:
             f"{known[name]} %" if name in known else columns.NONE
         ),
     }
-    names = [each for each in overview.rows if each in overview.frameworks]
+    # Of a row that has no notebook for this task, none is missing.
+    names = [each for each in overview.rows if (group.task, each) in overview.cells]
     figures = {head: [make(name) for name in names] for head, make in makers.items()}
     shown = {head: found for head, found in figures.items() if set(found) != {columns.NONE}}
     rows = [

@@ -125,6 +125,7 @@ class Keys:
         return self._environments[framework.name, device]
 
     def _build(self, framework: Framework) -> str | list[str] | None:
+        # A script alone stands for itself, not as a list of one: so records keep their keys.
         texts = [self._text(script) for script in framework.build]
         return texts if len(texts) > 1 else next(iter(texts), None)
 

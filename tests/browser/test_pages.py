@@ -4,7 +4,11 @@ import itertools
 import re
 
 import pytest
+from real_project import ROOT
 from site_browser import WIDTHS, Reader, expect, expect_address, expect_columns
+
+from rosetta import registry
+from rosetta.project import Project
 
 
 def test_the_first_page_leads_to_the_chosen_pair(reader: Reader) -> None:
@@ -117,7 +121,10 @@ def test_a_wide_table_scrolls_under_its_first_column(reader: Reader, name: str, 
 def test_pickers_have_the_rows_of_a_family_together(reader: Reader) -> None:
     page = reader.open("translate")
     group = page.locator("#from optgroup[label='Keras'] option")
-    expect(group).to_have_text([re.compile(r"^Keras (2 )?\(")] * 7)
+    rows = registry.load(Project(ROOT)).values()
+    titles = [row.title for row in rows if row.notebook and row.title.startswith("Keras")]
+    assert len(titles) > 2
+    expect(group).to_have_text(sorted(titles))
 
 
 def test_every_curve_has_its_name_beside_it(reader: Reader) -> None:
