@@ -1,21 +1,23 @@
 """What may befall a cluster: what was finished is kept, and nothing is left behind."""
 
+import json
 import re
 import signal
 import subprocess
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 from dask_cluster import Cluster, cluster_of, wait_until
-from small_project import add_row, fill, living, record_of, start
+from small_project import add_row, fill, living, options, record_of, start
 from test_cluster import listing, nothing_is_left, run
 
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.runs import cluster, runner
+from rosetta.runs import cluster, pool, runner, travel
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +49,34 @@ def test_a_worker_killed_in_a_run(project: Project, tmp_path: Path) -> None:
         assert record["status"] == "failed"
         assert record["reason"].startswith("its worker was lost 2 times while it ran: killed, or")
         nothing_is_left(project, on)
+
+
+def test_a_worker_that_is_slow_to_hand_over_what_it_made(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose cores are all busy: it is waited for, not taken for lost."""
+    fill(project, {"a": "ok_record"})
+    with cluster_of(tmp_path / "cluster", project, "one") as on:
+        workers = pool.Pool(on.address, *travel.pack(project), print)
+        (worker,) = workers.refresh()
+        described = {"ask": "describe", "options": asdict(options(python=None))}
+        workers.ask(worker, json.loads(json.dumps(described)), "this", leased=True)
+        (asked,) = workers._asked.values()
+        wait_until(lambda: asked.future.status == "finished")
+        monkeypatch.setattr(pool, "CONNECT_SECONDS", 1.0)
+        on.processes[-1].send_signal(signal.SIGSTOP)
+        try:
+            assert workers.reply() is None
+            assert workers.waiting
+            assert worker.busy
+        finally:
+            on.processes[-1].send_signal(signal.SIGCONT)
+        monkeypatch.setattr(pool, "CONNECT_SECONDS", 30.0)
+        reply = workers.reply()
+        assert (reply.about, reply.lost, reply.fault) == ("this", False, None)
+        assert "answer.json" in reply.files
+        assert not worker.busy
+        workers.close()
 
 
 def test_no_worker_is_left(

@@ -172,7 +172,12 @@ class Pool:
             if asked.future.status == "error":
                 fault = f"{type(error).__name__}: {error}"
                 return Reply(asked.worker, asked.about, {}, fault)
-            self._information()  # raises where it is the scheduler that is lost
+            known = self._information()  # raises where it is the scheduler that is lost
+            if isinstance(error, TimeoutError) and asked.worker.address in known:
+                # Its machine is slow: it has the answer as long as the scheduler hears from it.
+                self._asked[key], asked.worker.busy = asked, True
+                self._events.put(key)
+                return None
             asked.future.cancel()
             return lost
         blame = files.pop("fault", b"").decode("utf-8", "replace")
