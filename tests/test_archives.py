@@ -335,6 +335,7 @@ def test_an_unasked_416_is_an_answer_like_others(tmp_path: Path) -> None:
             download.read(f"{url}/SHA256SUMS")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60))
 @settings(max_examples=40, deadline=None)
 def test_whatever_a_server_answers_is_said_in_words(answer: bytes) -> None:

@@ -90,6 +90,7 @@ def test_an_interpreter_that_is_not_there(project: Project) -> None:
     assert "/nowhere" not in outcome.reason
 
 
+@pytest.mark.slow
 def test_a_kernel_that_ends_at_its_start(project: Project, tmp_path: Path) -> None:
     interpreter = tmp_path / "python"
     interpreter.write_text("#!/bin/sh\necho no module named ipykernel >&2\nexit 1\n")

@@ -62,6 +62,7 @@ def can_mount() -> bool:
     return subprocess.run(test, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="no disk can be made here")
 def test_a_full_disk_stops_a_run_and_leaves_what_there_was(project: Project) -> None:
     """The disk of the job files, which a notebook fills; the rows behind it do not run."""
@@ -152,16 +153,17 @@ def test_a_file_in_the_place_of_a_folder_is_named(
     assert capsys.readouterr().err == f"run_all.py: {name} is a file: a folder must be there\n"
 
 
-@pytest.mark.parametrize("content", [b"\xff\xff", b"[" * 100_000, b"[1, 2]", b""])
-def test_a_notebook_that_is_none_fails_with_words_and_stops_no_other(
-    project: Project, content: bytes
-) -> None:
-    fill(project, {"a": "ok_record", "b": "ok_record"})
-    (project.notebooks / TASK / "a.ipynb").write_bytes(content)
+def test_a_notebook_that_is_none_fails_with_words_and_stops_no_other(project: Project) -> None:
+    contents = {"a": b"\xff\xff", "b": b"[" * 100_000, "c": b"[1, 2]", "d": b""}
+    fill(project, dict.fromkeys([*contents, "e"], "ok_record"))
+    for row, content in contents.items():
+        (project.notebooks / TASK / f"{row}.ipynb").write_bytes(content)
     done = start(project, *command())
     assert (done.returncode, done.stderr) == (1, ""), done
-    assert record_of(project, "a")["status"] == "failed" and record_of(project, "a")["reason"]
-    assert record_of(project, "b")["status"] == "ok"
+    for row in contents:
+        assert record_of(project, row)["status"] == "failed"
+        assert record_of(project, row)["reason"]
+    assert record_of(project, "e")["status"] == "ok"
     assert start(project, "list").returncode == 0
 
 
@@ -338,18 +340,17 @@ def test_whatever_the_words_there_is_an_exit_code(stubbed: Project, words: list[
 # --- reasons ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("last", "quoted"),
-    [
-        ("Fatal: pointer lost", ": Fatal: pointer lost"),
-        ("[IPKernelApp] WARNING | error-free", ""),
-        ("oneDNN is in use", ""),
-    ],
-)
-def test_a_kernel_that_dies_is_quoted_with_what_matters(
-    project: Project, last: str, quoted: str
-) -> None:
-    fill(project, {"a": "ok_record"})
-    add_cell(project, "a", f"import os\nos.write(2, {(last + chr(10)).encode()!r})\nos._exit(3)")
+def test_a_kernel_that_dies_is_quoted_with_what_matters(project: Project) -> None:
+    last = {
+        "a": ("Fatal: pointer lost", ": Fatal: pointer lost"),
+        "b": ("[IPKernelApp] WARNING | error-free", ""),
+        "c": ("oneDNN is in use", ""),
+    }
+    fill(project, dict.fromkeys(last, "ok_record"))
+    for row, (words, _) in last.items():
+        source = f"import os\nos.write(2, {(words + chr(10)).encode()!r})\nos._exit(3)"
+        add_cell(project, row, source)
     runner.run(project, options())
-    assert record_of(project, "a")["reason"] == f"the kernel died (exit code 3){quoted} (in setup)"
+    for row, (_, quoted) in last.items():
+        reason = f"the kernel died (exit code 3){quoted} (in setup)"
+        assert record_of(project, row)["reason"] == reason

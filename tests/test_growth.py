@@ -28,6 +28,7 @@ def seconds_of_a_report(project: Project) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.slow
 def test_the_time_of_a_report_grows_with_the_records_alone(project: Project) -> None:
     fill(project, {"row": "ok_record"})
     fill_machines(project, 40)
@@ -35,7 +36,8 @@ def test_the_time_of_a_report_grows_with_the_records_alone(project: Project) -> 
     few = min(seconds_of_a_report(project) for _ in range(3))
     fill_machines(project, 200)
     report.update(project)
-    assert seconds_of_a_report(project) < 8 * few  # five times as many; quadratic would be 25
+    many = min(seconds_of_a_report(project) for _ in range(3))
+    assert many < 8 * few  # five times as many; quadratic would be 25
 
 
 def test_plots_are_drawn_of_the_machines_whose_plots_are_shown(project: Project) -> None:
@@ -50,6 +52,7 @@ def test_plots_are_drawn_of_the_machines_whose_plots_are_shown(project: Project)
         assert (f"(results/{name}/quick/{TASK}-losses.svg)" in text) == (name in drawn)
 
 
+@pytest.mark.slow
 def test_a_run_writes_the_tables_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many cells it has: what one costs does not depend on the records of others."""
     fill(project, {"a": "no_record", "b": "no_record"})

@@ -23,6 +23,7 @@ def other_work() -> Iterator[None]:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("other_work")
 def test_other_work_is_in_the_record(project: Project) -> None:
     fill(project, {"row": "ok_record"})

@@ -39,6 +39,7 @@ def test_a_home_is_no_part_of_a_longer_name(monkeypatch: pytest.MonkeyPatch) -> 
     assert "~" not in project.sanitise("see /u/anne/x")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_be_a_stranger(), reason="no user namespaces here")
 @pytest.mark.parametrize("where", [STRANGER, ["env", "HOME=/"]], ids=["no home", "HOME=/"])
 def test_a_user_without_a_home_can_run_list_and_build(project: Project, where: list[str]) -> None:

@@ -82,6 +82,7 @@ def test_a_file_that_may_hold_anything_is_a_record_or_named(
     assert "\n" not in str(broken[0]) and len(str(broken[0])) < 500
 
 
+@pytest.mark.slow
 @settings(QUICK, max_examples=25)  # each writes all tables
 @given(path=st.sampled_from(PATHS), value=JSON)
 def test_a_record_with_anything_in_it_is_shown_or_named(path: tuple, value: object) -> None:

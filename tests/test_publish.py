@@ -73,6 +73,7 @@ def test_pictures_are_left_as_they_are_and_the_record_is_left_out(project: Proje
     assert normal["cells"][0]["outputs"][0]["data"] == {"image/png": picture, "text/plain": "AAAA"}
 
 
+@pytest.mark.slow
 def test_an_execution_says_nothing_about_this_machine(project: Project) -> None:
     fill(project, {"row": "private_output"})
     job = Job(

@@ -103,6 +103,7 @@ def test_force_runs_what_has_not_changed(project: Project) -> None:
     assert record_of(project, "a")["metrics"]["train_examples_per_second"] == 200
 
 
+@pytest.mark.slow
 def test_the_weights_that_a_run_saves_are_kept_beside_its_record(
     project: Project, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_the_weights_that_a_run_saves_are_kept_beside_its_record(
     assert secret.exists() and not list((project.state / "jobs").iterdir())
 
 
+@pytest.mark.slow
 def test_repeats_give_medians_and_their_spread(project: Project) -> None:
     fill(project, {"a": "faster_each_time"})
     assert run(project, repeats=2)[0] == runner.OK
@@ -174,6 +176,7 @@ def test_odd_values_stop_no_other_row_and_no_table(project: Project, quick: dict
     assert run(project, **quick, frameworks=("e",))[0] == runner.OK
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_runner_in_one_row_stops_no_other(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +228,7 @@ def test_a_failure_replaces_no_figures_and_the_next_run_clears_it(
     assert "last try failed" not in project.results_md.read_text()
 
 
+@pytest.mark.slow
 def test_what_a_failure_replaces_is_a_failure(project: Project) -> None:
     fill(project, {"a": "exception"})
     run(project)
@@ -254,6 +258,7 @@ def test_however_much_a_notebook_prints(project: Project, source: str) -> None:
     assert re.search(r"[\d,]+ characters are left out here", executed.read_text())
 
 
+@pytest.mark.slow
 def test_secrets_and_names_reach_no_file_and_no_reason(
     project: Project, quick: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +292,7 @@ def test_a_loss_that_is_no_number_is_null(project: Project) -> None:
     assert record_of(project, "a")["losses"] == [2.0, None, 1.0]
 
 
+@pytest.mark.slow
 def test_a_broken_record_is_left_alone_and_the_others_run(project: Project) -> None:
     fill(project, {"a": "ok_record", "b": "ok_record"})
     assert run(project, frameworks=("a",))[0] == runner.OK
@@ -300,6 +306,7 @@ def test_a_broken_record_is_left_alone_and_the_others_run(project: Project) -> N
     assert states(project)["a"][0] == "broken"
 
 
+@pytest.mark.slow
 def test_a_smoke_run_leaves_the_tables_alone_and_is_listed(project: Project, quick: dict) -> None:
     fill(project, {"a": "ok_record"})
     readme = project.root / "README.md"
@@ -374,6 +381,7 @@ def test_bad_input_is_said_before_anything_is_done(
     assert not project.results.exists()
 
 
+@pytest.mark.slow
 def test_the_outputs_of_the_row_without_parameters_are_saved(project: Project) -> None:
     fill(project, {"a": "private_output", "b": "private_output"})
     (project.notebooks / TASK / "b.ipynb").unlink()
@@ -413,6 +421,7 @@ def test_a_row_runs_in_its_own_environment(project: Project) -> None:
     assert record_of(project, "a")["environment"]["here"] is False
 
 
+@pytest.mark.slow
 def test_stand_ins_replace_nothing_but_real_data_replace_stand_ins(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +446,7 @@ def test_stand_ins_replace_nothing_but_real_data_replace_stand_ins(
     assert states(project)["a"] == ("stale", "changed since: the data")
 
 
+@pytest.mark.slow
 def test_where_the_data_came_from_is_recorded_and_counts(project: Project, quick: dict) -> None:
     fill(project, {"a": "ok_record"})
     facts = project.data / "cifar10" / "dataset.json"
