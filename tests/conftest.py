@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def data_of_the_user(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let none but notebooks that run know where they are: small projects would write there."""
+    with pytest.MonkeyPatch.context() as patch:  # not the test's own, which it may undo
+        if not request.node.get_closest_marker("notebooks"):
+            patch.delenv("ROSETTA_DATA", raising=False)
+        yield
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path) -> Project:
     """An empty project of its own, with the data folder inside it."""
-    monkeypatch.delenv("ROSETTA_DATA", raising=False)
     for folder in ("frameworks", "notebooks", "common", "data"):
         (tmp_path / "project" / folder).mkdir(parents=True)
     return Project((tmp_path / "project").resolve())
