@@ -535,6 +535,55 @@ LASAGNE_DYNET_SONNET = [
     *of("sonnet", GRU, ("lazy Adam", ", densify_gradients=True", "", "losses|weights")),
 ]
 
+# Caffe2's IDEEP device has gradients in another layout than weights; its SGD is Nesterov's.
+CAFFE2 = [
+    *of(
+        "caffe2",
+        CNN,
+        ("nesterov", "momentum=momentum, nesterov=0)", "momentum=momentum)", "losses"),
+        (
+            "gradients as they lie",
+            "            training.net.StopGradient(gradient, gradient)\n",
+            "            pass\n",
+            "losses",
+        ),
+        (
+            "not scaled",
+            "return model.net.Mul([x, mask], name)",
+            'x = model.net.Mul([x, mask], name + "_scaled")\n'
+            "    return model.net.Scale(x, name, scale=1.0 - rate)",
+            "dropout",
+        ),
+        (
+            "height and width swapped",
+            "workspace.FeedBlob(blob, weights[name], device_option=ideep)",
+            "array = weights[name]\n"
+            "        array = array.swapaxes(2, 3) if array.ndim == 4 else array\n"
+            "        workspace.FeedBlob(blob, array, device_option=ideep)",
+            "roundtrip",
+        ),
+    ),
+    *of(
+        "caffe2",
+        GRU,
+        (
+            "reset before the product",
+            "linear_before_reset=True):",
+            "linear_before_reset=False):",
+            "logits",
+        ),
+        (
+            "gates swapped",
+            '["gru/reset_gate_t_w", "gru/update_gate_t_w",',
+            '["gru/update_gate_t_w", "gru/reset_gate_t_w",',
+            "logits",
+        ),
+        ("gradient from every state", "outputs_with_grads=[1]", "outputs_with_grads=[0]", "losses"),
+        ("lazy Adam", ", dense_gradient=1)", ")", "losses|weights"),
+        ("steps counted from two", '"value": 0, ', '"value": 1, ', "losses"),
+    ),
+]
+
 MUTATIONS = [
     *PYTORCH,
     *TENSORFLOW,
@@ -545,6 +594,7 @@ MUTATIONS = [
     *KERAS2,
     *TENSORFLOW1,
     *LASAGNE_DYNET_SONNET,
+    *CAFFE2,
 ]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
