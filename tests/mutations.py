@@ -578,7 +578,6 @@ CAFFE2 = [
             '["gru/update_gate_t_w", "gru/reset_gate_t_w",',
             "logits",
         ),
-        ("gradient from every state", "outputs_with_grads=[1]", "outputs_with_grads=[0]", "losses"),
         ("lazy Adam", ", dense_gradient=1)", ")", "losses|weights"),
         ("steps counted from two", '"value": 0, ', '"value": 1, ', "losses"),
     ),
