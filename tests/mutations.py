@@ -583,6 +583,27 @@ CAFFE2 = [
     ),
 ]
 
+# Of what an ONNX file says, and of what goes into Caffe2's workspace under its names.
+ONNX_CAFFE2 = of(
+    "onnx-caffe2",
+    RESNET,
+    ("epsilon", "epsilon=1e-5", "epsilon=1e-3", "logits|activations"),
+    (
+        "mean and variance exchanged",
+        '"running_mean", "running_var")]',
+        '"running_var", "running_mean")]',
+        "logits|activations",
+    ),
+    (
+        "stride in the first 1x1",
+        'conv1", inputs, width, 1)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+        '    branch = graph.convolution(branch, name + "conv2", width, width, 3, stride)',
+        'conv1", inputs, width, 1, stride)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+        '    branch = graph.convolution(branch, name + "conv2", width, width, 3)',
+        "logits|activations",
+    ),
+)
+
 MUTATIONS = [
     *PYTORCH,
     *TENSORFLOW,
@@ -594,6 +615,7 @@ MUTATIONS = [
     *TENSORFLOW1,
     *LASAGNE_DYNET_SONNET,
     *CAFFE2,
+    *ONNX_CAFFE2,
 ]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
