@@ -535,6 +535,75 @@ LASAGNE_DYNET_SONNET = [
     *of("sonnet", GRU, ("lazy Adam", ", densify_gradients=True", "", "losses|weights")),
 ]
 
+# Caffe2's IDEEP device has gradients in another layout than weights; its SGD is Nesterov's.
+CAFFE2 = [
+    *of(
+        "caffe2",
+        CNN,
+        ("nesterov", "momentum=momentum, nesterov=0)", "momentum=momentum)", "losses"),
+        (
+            "gradients as they lie",
+            "            training.net.StopGradient(gradient, gradient)\n",
+            "            pass\n",
+            "losses",
+        ),
+        (
+            "not scaled",
+            "return model.net.Mul([x, mask], name)",
+            'x = model.net.Mul([x, mask], name + "_scaled")\n'
+            "    return model.net.Scale(x, name, scale=1.0 - rate)",
+            "dropout",
+        ),
+        (
+            "height and width swapped",
+            "workspace.FeedBlob(blob, weights[name], device_option=ideep)",
+            "array = weights[name]\n"
+            "        array = array.swapaxes(2, 3) if array.ndim == 4 else array\n"
+            "        workspace.FeedBlob(blob, array, device_option=ideep)",
+            "roundtrip",
+        ),
+    ),
+    *of(
+        "caffe2",
+        GRU,
+        (
+            "reset before the product",
+            "linear_before_reset=True):",
+            "linear_before_reset=False):",
+            "logits",
+        ),
+        (
+            "gates swapped",
+            '["gru/reset_gate_t_w", "gru/update_gate_t_w",',
+            '["gru/update_gate_t_w", "gru/reset_gate_t_w",',
+            "logits",
+        ),
+        ("lazy Adam", ", dense_gradient=1)", ")", "losses|weights"),
+        ("steps counted from two", '"value": 0, ', '"value": 1, ', "losses"),
+    ),
+]
+
+# Of what an ONNX file says, and of what goes into Caffe2's workspace under its names.
+ONNX_CAFFE2 = of(
+    "onnx-caffe2",
+    RESNET,
+    ("epsilon", "epsilon=1e-5", "epsilon=1e-3", "logits|activations"),
+    (
+        "mean and variance exchanged",
+        '"running_mean", "running_var")]',
+        '"running_var", "running_mean")]',
+        "logits|activations",
+    ),
+    (
+        "stride in the first 1x1",
+        'conv1", inputs, width, 1)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+        '    branch = graph.convolution(branch, name + "conv2", width, width, 3, stride)',
+        'conv1", inputs, width, 1, stride)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+        '    branch = graph.convolution(branch, name + "conv2", width, width, 3)',
+        "logits|activations",
+    ),
+)
+
 MUTATIONS = [
     *PYTORCH,
     *TENSORFLOW,
@@ -545,6 +614,8 @@ MUTATIONS = [
     *KERAS2,
     *TENSORFLOW1,
     *LASAGNE_DYNET_SONNET,
+    *CAFFE2,
+    *ONNX_CAFFE2,
 ]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.
