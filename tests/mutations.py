@@ -604,6 +604,45 @@ ONNX_CAFFE2 = of(
     ),
 )
 
+
+# Its DNN clips unless told otherwise, and told so with a zero it updates what is still to be read.
+TFLEARN = [
+    *of(
+        "tflearn",
+        CNN,
+        ("gradients clipped", "clip_gradients=2.0**30", "clip_gradients=5.0", "losses"),
+        ("updates overtake gradients", "clip_gradients=2.0**30", "clip_gradients=0", "losses"),
+        (
+            "weight decay",
+            '50, 3, activation="relu", name="conv1"',
+            '50, 3, activation="relu", regularizer="L2", name="conv1"',
+            "losses|weights",
+        ),
+        (
+            "rates to drop taken for those to keep",
+            "tflearn.dropout(x, 1 - dropout[0])",
+            "tflearn.dropout(x, dropout[0] or 1.0)",
+            "dropout|masks",
+        ),
+        (
+            "logits taken for probabilities",
+            'loss="softmax_categorical_crossentropy"',
+            'loss="categorical_crossentropy"',
+            "losses",
+        ),
+    ),
+    *of(
+        "tflearn",
+        GRU,
+        (
+            "gates in another order",
+            "reset, update, new = tf.split(inputs, 3, axis=1)",
+            "update, reset, new = tf.split(inputs, 3, axis=1)",
+            "logits",
+        ),
+    ),
+]
+
 MUTATIONS = [
     *PYTORCH,
     *TENSORFLOW,
@@ -616,6 +655,7 @@ MUTATIONS = [
     *LASAGNE_DYNET_SONNET,
     *CAFFE2,
     *ONNX_CAFFE2,
+    *TFLEARN,
 ]
 
 # What `python run_all.py test` plants; the rest with --all-mutations.

@@ -43,6 +43,17 @@ STATEMENTS = {
         " and resnet('batch_norm_decay') == 0.997",
         "inference-mode": "said(slim.dropout, 'is_training') is True",
     },
+    "tflearn": {
+        "": "import inspect\nimport tensorflow as tf\nimport tflearn\nx = tf.zeros((1, 3, 3, 1))\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default",
+        "padding": "said(tflearn.conv_2d, 'padding') == 'same'",
+        "pooling-edge": "tflearn.max_pool_2d(x, 2).shape == (1, 2, 2, 1)",
+        "batch-norm-epsilon": "said(tflearn.batch_normalization, 'epsilon') == 1e-5",
+        "batch-norm-momentum": "said(tflearn.batch_normalization, 'decay') == 0.9",
+        "adam-epsilon": "said(tflearn.Adam.__init__, 'epsilon') == 1e-8",
+        "softmax": "said(tflearn.regression, 'loss') == 'categorical_crossentropy'"
+        " and said(tflearn.DNN.__init__, 'clip_gradients') == 5.0",
+    },
     "keras-pytorch": {
         "": "import keras\nfrom keras import layers, ops\nx = ops.zeros((1, 3, 3, 1))",
         "pooling-edge": "tuple(layers.MaxPooling2D(2)(x).shape) == (1, 1, 1, 1)",
