@@ -23,6 +23,7 @@ def gru():
 def batch_normalization():
     x, before = given.pictures(), given.scale_shift_mean_variance()
     with tf.Graph().as_default(), tf.Session() as session:
+        tflearn.get_training_mode()  # makes its variable, which a layer would make in its own scope
         y = tflearn.batch_normalization(tf.constant(x.transpose(0, 2, 3, 1)))
         held = tf.get_collection(tf.GraphKeys.MODEL_VARIABLES)
         of = {each.op.name.split("/")[-1]: each for each in held if "/" in each.op.name}
