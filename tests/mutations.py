@@ -581,6 +581,30 @@ CAFFE2 = [
         ("lazy Adam", ", dense_gradient=1)", ")", "losses|weights"),
         ("steps counted from two", '"value": 0, ', '"value": 1, ', "losses"),
     ),
+    *of(
+        "caffe2",
+        RESNET,
+        ("epsilon", "epsilon=1e-5", "epsilon=1e-3", "logits|activations"),
+        (
+            "mean and variance exchanged",
+            "workspace.FeedBlob(blob, weights[name], device_option=ideep)",
+            'other = {"mean": "var", "var": "mean"}.get(name.rsplit("_", 1)[-1], "")\n'
+            '        name = name.rsplit("_", 1)[0] + "_" + other if other else name\n'
+            "        workspace.FeedBlob(blob, weights[name], device_option=ideep)",
+            "roundtrip",
+        ),
+        (
+            "the first weights kept",
+            '    workspace.CreateNet(model.net, input_blobs=["x"])',
+            "    for op in model.net.Proto().op:\n"
+            '        kept = [arg for arg in op.arg if arg.name != "training_mode"]\n'
+            "        del op.arg[:]\n"
+            "        op.arg.extend(kept)\n"
+            '    workspace.CreateNet(model.net, input_blobs=["x"])\n'
+            "    compute(model, np.zeros((batch_size, 3, 224, 224), np.float32))",
+            "logits",
+        ),
+    ),
 ]
 
 # Of what an ONNX file says, and of what goes into Caffe2's workspace under its names.
