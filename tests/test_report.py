@@ -11,6 +11,7 @@ from rosetta import registry
 from rosetta.errors import UserError
 from rosetta.project import Project
 from rosetta.results import glance, headline, keys, records, report
+from rosetta.results import vectors as vectors_of
 
 
 def text_of(project: Project) -> str:
@@ -135,6 +136,19 @@ def test_a_gpu_is_compared_with_its_own_matrix_product(project: Project) -> None
     assert row_of(without_start(gpu), "Row row")["of the matrix product"] == "0.15"
     assert "the accelerator's tf32 matrix product: 400,000 GFLOP/s" in gpu
     assert text.index("## Processor 1, 2 cores") < text.index("## GPU 2")
+
+
+def test_what_vectors_leave_of_the_matrix_product_is_said(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    said = "- With vectors of 16 numbers, 50 and 100 channels cost as much as 64 and 112: "
+    machine = a_record()["machine"]
+    for vectors, there in (("avx512f", True), ("avx2", False), (None, False)):
+        records.write(project, a_record(machine={**machine, "vectors": vectors}))
+        assert (said in text_of(project)) == there
+    # By hand: the forward pass, each layer's outputs in whole vectors of 16.
+    useful = [27 * 50 * 1024, 450 * 50 * 1024, 450 * 100 * 256, 900 * 100 * 256, 6400 * 512, 5120]
+    done = [27 * 64 * 1024, 450 * 64 * 1024, 450 * 112 * 256, 900 * 112 * 256, 6400 * 512, 8192]
+    assert vectors_of.share(16) == pytest.approx(sum(useful) / sum(done))
 
 
 def test_of_two_machines_with_as_many_rows_the_newest_is_shown(project: Project) -> None:

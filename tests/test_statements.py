@@ -86,6 +86,111 @@ STATEMENTS = {
         "batch-norm-momentum": "nn.BatchNorm()._kwargs['momentum'] == 0.9",
         "gru-biases": "rnn.GRU(3, input_size=2).l0_h2h_bias.shape == (9,)",
     },
+    "mxnet": {
+        "": "import inspect\nimport mxnet as mx\nx = mx.nd.zeros((1, 1, 3, 3))\n"
+        "data = mx.sym.Variable('data')\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "of = lambda f, name: next(s for s in f.__doc__.splitlines() if s.startswith(name))",
+        "dense-kernel": "mx.sym.FullyConnected(data, num_hidden=3, name='fc')"
+        ".infer_shape(data=(1, 2))[0][1] == (3, 2)",
+        "convolution-kernel": "mx.sym.Convolution(data, kernel=(3, 3), num_filter=5, name='c')"
+        ".infer_shape(data=(1, 2, 4, 4))[0][1] == (5, 2, 3, 3)",
+        "pooling-edge": "mx.nd.Pooling(x, kernel=(2, 2), stride=(2, 2)).shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "'default=0.001' in of(mx.sym.BatchNorm, 'eps :')"
+        " and 'default=1' in of(mx.sym.BatchNorm, 'fix_gamma :')",
+        "batch-norm-momentum": "'default=0.899999' in of(mx.sym.BatchNorm, 'momentum :')",
+        "adam-epsilon": "said(mx.optimizer.Adam.__init__, 'epsilon') == 1e-8",
+        "lazy-adam": "said(mx.optimizer.Adam.__init__, 'lazy_update') is True"
+        " and 'default=0' in of(mx.sym.Embedding, 'sparse_grad :')",
+        "initialiser": "said(mx.init.Uniform.__init__, 'scale') == 0.07"
+        " and said(mx.mod.Module.init_params, 'initializer')._kwargs['scale'] == 0.01",
+    },
+    "cntk": {
+        "": "import inspect\nimport cntk as C\nx = C.input_variable((1, 3, 3))\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "batch = C.layers.BatchNormalization",
+        "dense-kernel": "C.layers.Dense(3)(C.input_variable((5, 2, 2))).W.shape == (5, 2, 2, 3)",
+        "convolution-kernel": "C.layers.Convolution2D((3, 3), 5)(x).W.shape == (5, 1, 3, 3)",
+        "pooling-edge": "C.layers.MaxPooling((2, 2), strides=2)(x).shape == (1, 1, 1)",
+        "batch-norm-epsilon": "said(batch, 'epsilon').value == 1e-5",
+        "batch-norm-momentum": "said(batch, 'normalization_time_constant').value == 5000",
+        "gru-biases": "C.layers.GRU(3)(C.input_variable(3), C.input_variable(2)).b.shape == (9,)",
+        "momentum": "C.default_unit_gain_value() is True",
+        "adam-epsilon": "said(C.adam, 'epsilon') == 1e-8",
+    },
+    "tensorflow": {
+        "": "import inspect\nimport tensorflow as tf\nx = tf.zeros((1, 3, 3, 1))\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default",
+        "pooling-edge": "tf.nn.max_pool2d(x, 2, 2, 'VALID').shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "said(tf.nn.batch_normalization, 'variance_epsilon')"
+        " is inspect.Parameter.empty",
+        "inference-mode": "'training' not in inspect.signature(tf.nn.dropout).parameters",
+        "loss-scale": "tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1], [[0.0, 1.0]] * 2)"
+        ".shape == (2,)",
+    },
+    "keras2-tensorflow": {
+        "": "from keras import backend as K, layers, optimizers",
+        "pooling-edge": "layers.MaxPooling2D(2).compute_output_shape((1, 3, 3, 1)) == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "layers.BatchNormalization().epsilon == 1e-3",
+        "batch-norm-momentum": "layers.BatchNormalization().momentum == 0.99",
+        "reset-gate": "layers.GRU(3).reset_after is False"
+        " and layers.GRU(3).recurrent_activation is layers.Activation('sigmoid').activation",
+        "adam-epsilon": "optimizers.Adam().epsilon == 1e-7",
+        "initialiser": "layers.Dense(1).kernel_initializer.distribution == 'uniform'"
+        " and layers.Dense(1).kernel_initializer.mode == 'fan_avg'",
+    },
+    "lasagne": {
+        "": "import inspect\nimport numpy as np\nimport theano\nimport lasagne\n"
+        "from lasagne import layers\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "convolution = layers.Conv2DLayer((1, 1, 2, 2), 1, 2, nonlinearity=None,"
+        " W=np.arange(4, dtype='f').reshape(1, 1, 2, 2))\n"
+        "x = np.arange(4, dtype='f').reshape(1, 1, 2, 2)",
+        "convolution-kernel": "layers.get_output(convolution, x).eval().item() == x.ravel()"
+        ".dot(x.ravel()[::-1]) and not hasattr(convolution, 'flip_filters')",
+        "dense-kernel": "layers.DenseLayer((1, 2), 3).W.get_value().shape == (2, 3)",
+        "flatten-layer": "layers.DenseLayer((1, 2, 5, 5), 3).W.get_value().shape == (50, 3)",
+        "pooling-edge": "layers.MaxPool2DLayer((1, 1, 3, 3), 2).output_shape == (1, 1, 1, 1)",
+        "batch-norm-epsilon": "not hasattr(layers, 'BatchNormLayer')",
+        "gru-biases": "len([p for p in layers.GRULayer((1, 2, 3), 4).get_params()"
+        " if p.name and p.name.startswith('b_')]) == 3",
+        "adam-epsilon": "said(lasagne.updates.adam, 'epsilon') == 1e-8",
+        "initialiser": "isinstance(said(layers.DenseLayer.__init__, 'W'),"
+        " lasagne.init.GlorotUniform)",
+    },
+    "sonnet": {
+        "": "import inspect\nimport sonnet as snt\nimport tensorflow as tf\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "gru, dense = snt.GRU(3), snt.Linear(3)\n"
+        "state = gru(tf.zeros((1, 2)), gru.initial_state(1))\nresult = dense(tf.zeros((1, 2)))",
+        "dense-kernel": "dense.w.shape == (2, 3)",
+        "gru-biases": "sorted(tuple(v.shape) for v in gru.variables) == [(2, 9), (3, 9), (9,)]",
+        "adam-epsilon": "said(snt.optimizers.Adam.__init__, 'epsilon') == 1e-8",
+        "lazy-adam": "said(snt.Embed.__init__, 'densify_gradients') is False",
+        "inference-mode": "said(snt.Dropout.__call__, 'is_training') is inspect.Parameter.empty",
+        "initialiser": "isinstance(dense.w_init, snt.initializers.TruncatedNormal)",
+    },
+    "dynet": {
+        "": "import dynet as dy\nimport numpy as np\nmodel = dy.ParameterCollection()\n"
+        "gru = dy.GRUBuilder(1, 2, 3, model)\ntrainer = dy.AdamTrainer(model)\n"
+        "x = dy.inputTensor(np.zeros((3, 3, 1)))",
+        "pooling-edge": "dy.maxpooling2d(x, [2, 2], [2, 2]).dim() == ((1, 1, 1), 1)",
+        "gru-biases": "sorted(p.shape() for p in model.parameters_list() if len(p.shape()) == 1)"
+        " == [(3,)] * 3",
+        "lazy-adam": "trainer.get_clip_threshold() == 5",
+    },
+    "caffe2": {
+        "": "import inspect\nimport numpy as np\n"
+        "from caffe2.python import core, gru_cell, optimizer, workspace\n"
+        "said = lambda f, name: inspect.signature(f).parameters[name].default\n"
+        "workspace.FeedBlob('x', np.zeros((1, 1, 3, 3), 'f'))\n"
+        "pool = core.CreateOperator('MaxPool', 'x', 'y', kernel=2, stride=2)\n"
+        "done = workspace.RunOperatorOnce(pool)\n"
+        "adam = optimizer.AdamOptimizer.__init__",
+        "pooling-edge": "workspace.FetchBlob('y').shape == (1, 1, 1, 1)",
+        "reset-gate": "said(gru_cell.GRUCell.__init__, 'linear_before_reset') is False",
+        "adam-epsilon": "said(adam, 'epsilon') == 1e-8",
+    },
 }
 
 

@@ -19,6 +19,7 @@ from rosetta.results import (
     titles,
     transplants,
     variants,
+    vectors,
 )
 from rosetta.results.groups import Group
 from rosetta.results.markdown import plain, table_row
@@ -234,7 +235,7 @@ class Report(Overview):
                 [self.title(record["framework"]), self._status(record), *found.values()]
                 for record, found in figures
             ],
-            "notes": self._notes(figures),
+            "notes": [*self._notes(figures), *self._bound(group)],
             "missing": missing,
             "plots": self._plot_links(group),
             "synthetic": any(record["data"] == "synthetic" for record in group.ok),
@@ -266,6 +267,14 @@ class Report(Overview):
             f"{'**All rows**' if 1 < len(names) == everyone else _bold(names)}: {plain(remark)}"
             for remark, names in said.items()
         ]
+
+    def _bound(self, group: Group) -> Iterable[str]:
+        """Return what the processor's vectors leave of the matrix product, if it is known."""
+        machine = group.records[0]["machine"]
+        found = None
+        if not machine.get("accelerator"):
+            found = vectors.remark(group.task, machine.get("vectors"))
+        return [plain(found[0].upper() + found[1:] + ".")] if found else []
 
     def _remarks(self, record: Record, figures: Mapping[str, str]) -> Iterable[str]:
         if record["status"] != "ok":

@@ -1,0 +1,5 @@
+"""What a training step of PyTorch's GRU is made of."""
+
+import profiled
+
+profiled.tell("pytorch")
