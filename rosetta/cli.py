@@ -258,6 +258,10 @@ def list_(**chosen: Any) -> None:
 )  # fmt: skip
 @device_option
 @click.option(
+    "--jobs", type=int, metavar="N", callback=_within(1, 1000),
+    help="Targets at once, each on cores of its own. Default: one for each core, as memory goes.",
+)  # fmt: skip
+@click.option(
     "--layers", is_flag=True, help="Compare layer by layer, and name the first that differs."
 )
 @click.option("--force", is_flag=True, help="Move what has not changed, too.")

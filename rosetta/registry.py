@@ -27,6 +27,7 @@ KEYS: dict[str, type] = {
     "packages": dict,
     "variables": dict,
     "parameters": dict,
+    "inference": list,
     "facts": dict,
     "familiar": int,
 }
@@ -64,6 +65,7 @@ class Framework:
     gigabytes: Mapping[str, float] = field(default_factory=dict)  # installed, by device
     variables: Mapping[str, Variable] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    inference: tuple[str, ...] = ()  # tasks of which it only runs what others have trained
     facts: Mapping[str, Any] = field(default_factory=dict)
     familiar: int | None = None  # the site shows the rows of the least two until others are chosen
 
@@ -80,6 +82,11 @@ class Cell:
     task: str
     framework: Framework
     notebook: Path
+
+    @property
+    def trains(self) -> bool:
+        """Say whether it proves the training, too, of a task that has one."""
+        return self.task not in self.framework.inference
 
 
 def load(project: Project) -> dict[str, Framework]:
@@ -193,6 +200,9 @@ def _check_values(name: str, row: dict[str, Any]) -> None:
     for module in row.get("modules", []):
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module):
             raise UserError(f"{_where(name)}: modules: '{module}' is no module's name")
+    for task in row.get("inference", []):
+        if task not in TASKS:
+            raise UserError(f"{_where(name)}: inference: {unknown(task, TASKS, 'task')}")
     _check_packages(name, row.get("packages", {}))
     _check_parameters(name, row.get("parameters", {}))
     for key, value in row.get("variables", {}).items():
@@ -277,6 +287,7 @@ def _framework(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) 
         gigabytes=packages.get("gigabytes", {}),
         variables={**EVERY_ROW, **row.get("variables", {})},
         parameters=row.get("parameters", {}),
+        inference=tuple(row.get("inference", ())),
         facts=row.get("facts", {}),
         familiar=row.get("familiar"),
     )

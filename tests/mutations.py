@@ -608,25 +608,56 @@ CAFFE2 = [
 ]
 
 # Of what an ONNX file says, and of what goes into Caffe2's workspace under its names.
-ONNX_CAFFE2 = of(
-    "onnx-caffe2",
-    RESNET,
-    ("epsilon", "epsilon=1e-5", "epsilon=1e-3", "logits|activations"),
-    (
-        "mean and variance exchanged",
-        '"running_mean", "running_var")]',
-        '"running_var", "running_mean")]',
-        "logits|activations",
+ONNX_CAFFE2 = [
+    *of(
+        "onnx-caffe2",
+        RESNET,
+        ("epsilon", "epsilon=1e-5", "epsilon=1e-3", "logits|activations"),
+        (
+            "mean and variance exchanged",
+            '"running_mean", "running_var")]',
+            '"running_var", "running_mean")]',
+            "logits|activations",
+        ),
+        (
+            "stride in the first 1x1",
+            'conv1", inputs, width, 1)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+            '    branch = graph.convolution(branch, name + "conv2", width, width, 3, stride)',
+            'conv1", inputs, width, 1, stride)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
+            '    branch = graph.convolution(branch, name + "conv2", width, width, 3)',
+            "logits|activations",
+        ),
     ),
-    (
-        "stride in the first 1x1",
-        'conv1", inputs, width, 1)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
-        '    branch = graph.convolution(branch, name + "conv2", width, width, 3, stride)',
-        'conv1", inputs, width, 1, stride)\n    branch = graph.relu(graph.norm(branch, name + "bn1", width))\n'
-        '    branch = graph.convolution(branch, name + "conv2", width, width, 3)',
-        "logits|activations",
+    *of(
+        "onnx-caffe2",
+        GRU,
+        (
+            "reset before the product",
+            "linear_before_reset=1, start",
+            "linear_before_reset=0, start",
+            "logits",
+        ),
+        (
+            "gates in PyTorch's order",
+            "np.concatenate([update, reset, new])[None]",
+            "np.concatenate([reset, update, new])[None]",
+            "roundtrip",
+        ),
+        (
+            "biases exchanged",
+            'for name in ("bias_ih_l0", "bias_hh_l0")',
+            'for name in ("bias_hh_l0", "bias_ih_l0")',
+            "roundtrip",
+        ),
+        (
+            "the check's weights kept",
+            "write(run.trained_by_reference(), file)",
+            "run.trained_by_reference()",
+            "trained",
+        ),
+        ("accuracy on training examples", TEST, TRAINING_SET, "predictions"),
     ),
-)
+]
 
 
 # Its DNN clips unless told otherwise, and told so with a zero it updates what is still to be read.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import common
-from common import check, data, expected, reference, run, tasks, training, weights
+from common import check, data, expected, inference, reference, run, tasks, training, weights
 
 
 @pytest.fixture
@@ -346,3 +346,46 @@ def test_old_and_new_pythons_compute_the_same(version, numpy, tmp_path):
     inside = tmp_path / "env" / "bin" / "python"
     subprocess.run([uv, "pip", "install", "-q", "--python", inside, numpy], check=True)
     assert probe(inside) == probe(Path(sys.executable))
+
+
+# --- a run without training -----------------------------------------------------------------------
+
+
+def test_a_run_without_training_proves_all_but_the_training():
+    assert inference.required("imdb_gru") == [
+        "roundtrip", "logits", "activations", "trained", "predictions", "saved",
+    ]  # fmt: skip
+    for task in ("cifar10_cnn", "resnet50_features"):
+        with pytest.raises(ValueError, match=f"{task} is not trained by the reference"):
+            inference.InferenceRun(task)
+
+
+def test_a_run_without_training_is_given_what_the_reference_trains(data_folder):
+    this = inference.InferenceRun("imdb_gru", profile="smoke")
+    this.data()
+    results, start = this.check().results, this.initial_weights()
+    with pytest.raises(check.CheckFailed, match="trained_by_reference has not been called"):
+        this.trained(start, lambda held: held, None)
+    weights = this.trained_by_reference()
+    for name, array in weights.items():
+        assert array.dtype == np.float32 and array.shape == start[name].shape
+    moved = abs(weights["fc.weight"] - start["fc.weight"]).max()  # four steps of Adam's
+    assert 0 < moved < 5 * this.learning_rate
+
+    def predict(held, x):
+        return reference.logits("imdb_gru", held, x)
+
+    for name in ("roundtrip", "logits", "activations", "saved"):
+        results.judge(name, 0.0)
+    with pytest.raises(RuntimeError, match="checks not made: trained, predictions"):
+        this.record(versions={"framework": "1"})
+    wrong = {**weights, "fc.bias": weights["fc.bias"] + 1}
+    with pytest.raises(check.CheckFailed, match=r"trained: error .* worst: the output"):
+        this.trained(weights, lambda held: held, lambda held, x: predict(wrong, x))
+    with pytest.raises(check.CheckFailed, match=r"trained: error .* worst: fc.bias"):
+        this.trained(wrong, lambda held: held, predict)
+    this.trained(weights, lambda held: held, predict)
+    with pytest.raises(check.CheckFailed, match="predictions: error"):
+        this.evaluate(lambda x: -predict(weights, x))
+    this.evaluate(lambda x: predict(weights, x))
+    this.record(versions={"framework": "1"})

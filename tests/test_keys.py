@@ -81,6 +81,19 @@ def test_what_a_run_depends_on_changes_its_key(project: Project, change: object)
     assert key(project) != before
 
 
+def test_what_only_runs_without_training_use_is_no_part_of_the_others(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    before = key(project)
+    (project.common / "inference.py").write_text("x = 1\n")
+    assert key(project) == before
+    file = project.frameworks / "row.toml"
+    file.write_text(f'inference = ["{TASK}"]\n' + file.read_text())
+    without = key(project)
+    assert without != before
+    (project.common / "inference.py").write_text("x = 2\n")
+    assert key(project) != without
+
+
 @pytest.mark.parametrize(
     "changed",
     [

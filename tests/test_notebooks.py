@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from common.check import required
 from common.tasks import TASKS
 from rosetta import registry
 from rosetta.project import Project
-from rosetta.results import keys
+from rosetta.results import keys, proof
 
 ROOT = Path(__file__).resolve().parents[1]
+# Those that only run what others have trained.
+OF_INFERENCE = {
+    cell.notebook
+    for cell in registry.cells(Project(ROOT), registry.load(Project(ROOT)).values())
+    if not cell.trains
+}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
 HEADINGS = {
     "setup": "## Setup",
@@ -56,6 +61,12 @@ def source(cell):
     return "".join(cell["source"])
 
 
+def steps_of(path):
+    """The sections of a notebook, in order."""
+    steps = TASKS[path.parent.name].steps
+    return [step for step in steps if path not in OF_INFERENCE or step not in ("loss", "train")]
+
+
 def code_cells(notebook, *tags):
     return [
         cell
@@ -90,7 +101,7 @@ def test_the_sections_are_those_of_the_task_in_their_order(path, notebook):
     assert re.match(r"# \S.*: \S", prose[0])
     assert sum(text.count("\n# ") + text.startswith("# ") for text in prose) == 1
     found = [line for text in prose for line in text.splitlines() if line.startswith("## ")]
-    assert found == [HEADINGS[step] for step in TASKS[path.parent.name].steps]
+    assert found == [HEADINGS[step] for step in steps_of(path)]
 
 
 def test_each_code_cell_is_tagged_with_the_section_it_stands_in(notebook):
@@ -106,7 +117,7 @@ def test_each_code_cell_is_tagged_with_the_section_it_stands_in(notebook):
 
 
 def test_every_section_has_a_few_cells_of_code(path, notebook):
-    for step in TASKS[path.parent.name].steps:
+    for step in steps_of(path):
         assert 1 <= len(code_cells(notebook, step)) <= 4, step
 
 
@@ -117,7 +128,7 @@ def test_the_names_are_the_same_everywhere(path, notebook):
         for node in ast.walk(tree(notebook))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    training = "loss" in TASKS[path.parent.name].steps
+    training = "loss" in steps_of(path)
     wanted = ALWAYS | (TRAINING if training else set())
     assert wanted <= defined | assigned
     assert assigned >= ASSIGNED
@@ -168,7 +179,9 @@ def test_every_check_is_made_where_it_belongs(path, notebook):
     wanted = {"check": {"run.check", "check.roundtrip", "check.logits"}}
     wanted.update({"inside": {"check.activations"}, "evaluate": {"run.evaluate"}})
     wanted.update({"save": {"run.saved", "run.path"}, "record": {"run.record"}})
-    if "loss" in task.steps:
+    if path in OF_INFERENCE:
+        wanted["evaluate"] |= {"run.trained_by_reference", "run.trained"}
+    elif "loss" in task.steps:
         wanted["check"] |= {"check.losses", "check.updated"}
         wanted["train"] = {"run.epochs", "run.step", "run.trained", "run.batches", "run.plot"}
     if "dropout" in task.hyper_parameters:
@@ -240,7 +253,7 @@ def test_the_outputs_show_every_check_passed(path, notebook):
         for cell in code_cells(notebook)
         for output in cell["outputs"]
     )
-    for name in required(path.parent.name):
+    for name in proof.required(path.parent.name, path not in OF_INFERENCE):
         assert re.search(rf"^{name} .* ok\b", text, flags=re.MULTILINE), name
 
 

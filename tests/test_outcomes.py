@@ -9,7 +9,7 @@ from small_project import TASK, a_record, passed_checks
 from common import check
 from rosetta.project import Project
 from rosetta.registry import TASKS
-from rosetta.results import records
+from rosetta.results import proof, records
 from rosetta.runs import outcomes
 from rosetta.runs.execution import Outcome
 
@@ -128,6 +128,23 @@ def test_each_required_check_must_be_there(task: str) -> None:
         outcomes.fill(record, Outcome("ok", None, None, emitted(task=task, checks=fewer), 2.0, 1.0))
         assert record["status"] == "failed"
         assert name in record["reason"]
+
+
+def test_a_row_that_only_infers_owes_no_check_of_a_training() -> None:
+    checks = {
+        name: found for name, found in passed_checks("imdb_gru").items()
+        if name in proof.required("imdb_gru", False)
+    }  # fmt: skip
+    for trains, status in ((True, "failed"), (False, "ok")):
+        record = a_record(task="imdb_gru", trains=trains)
+        made = Outcome("ok", None, None, emitted(task="imdb_gru", checks=checks), 2.0, 1.0)
+        outcomes.fill(record, made)
+        assert record["status"] == status, record["reason"]
+        assert proof.missing({**record, "checks": {}}) is not None
+    del checks["trained"]
+    record = a_record(task="imdb_gru", trains=False)
+    outcomes.fill(record, Outcome("ok", None, None, emitted(task="imdb_gru", checks=checks), 2, 1))
+    assert "lacks the checks trained" in record["reason"]
 
 
 def test_what_is_good_is_kept_and_the_runners_own_words_stay(project: Project) -> None:

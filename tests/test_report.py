@@ -172,6 +172,21 @@ def test_inference_is_compared_by_its_own_flops(project: Project) -> None:
     assert "accuracy" not in row
 
 
+def test_a_row_that_only_infers_has_no_speed_beside_those_that_train(project: Project) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"}, task="imdb_gru")
+    metrics = {"forward_examples_per_second": 4000.0, "accuracy": 0.8}
+    infers = a_record(task="imdb_gru", framework="other", metrics=metrics, trains=False, losses=[])
+    for record in (a_record(task="imdb_gru"), infers):
+        records.write(project, record)
+    row = row_of(without_start(text_of(project)), "Row other")
+    assert row["status"].startswith("ok, inference alone") and "4,000" in row.values()
+    assert row["training pictures/s"] == row["of the matrix product"] == "—"
+    for profile in ("quick", "full"):
+        records.write(project, {**infers, "profile": profile})
+    headline = text_of(project).split("## ")[1]
+    assert "| Row other |" in headline or "inference alone" in headline
+
+
 def test_a_broken_record_is_named_after_all_others_are_written(project: Project) -> None:
     fill(project, {"row": "ok_record", "other": "ok_record"})
     records.write(project, a_record())

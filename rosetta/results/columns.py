@@ -121,9 +121,11 @@ def speed_name(record: Record) -> str:
 
 
 def speed(record: Record) -> float | None:
-    """Return examples per second, in training where the task has any."""
+    """Return examples per second, in training where the task has any; None of a row without."""
+    if record["status"] != "ok" or not record.get("trains", True):
+        return None
     value = record["metrics"].get(speed_name(record))
-    return float(value) if value and record["status"] == "ok" else None
+    return float(value) if value else None
 
 
 def fraction(record: Record) -> float | None:
@@ -148,6 +150,8 @@ def fraction_legend(group: Group) -> str:
 def state(record: Record) -> str:
     """Return the status and what keeps its figures from being those of the task."""
     marks = records.origins(record) if record["status"] == "ok" else []
+    if not record.get("trains", True):
+        marks = ["inference alone", *marks]
     return ", ".join([record["status"], *marks])
 
 

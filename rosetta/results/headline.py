@@ -83,6 +83,7 @@ def _whole(overview: Overview, group: Group, name: str) -> list[Record]:
         each
         for each in overview.by_cell.get((group.task, name), [])
         if (each["profile"], each["status"], each["data"]) == ("full", "ok", "real")
+        and each.get("trains", True)
     ]
     return sorted(found, key=lambda each: overview.stale(each) is not None)
 
@@ -110,6 +111,8 @@ def _speed(group: Group, name: str) -> str:
         return "not run"
     if record["status"] != "ok":
         return str(record["status"])
+    if not record.get("trains", True):
+        return "inference alone"
     marks = [*group.own_stand_ins(record), *(["busy machine"] if columns.busy(record) else [])]
     return columns.number(columns.speed(record)) + (f" ({', '.join(marks)})" if marks else "")
 

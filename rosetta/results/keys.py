@@ -27,8 +27,10 @@ PARTS = {
 }
 
 
-# Of common/, what no run imports: for a reader's own models.
+# Of common/, what no run imports: for a reader's own models; and what those alone do that only run
+# what others have trained.
 NOT_IN_RUNS = ("porting.py",)
+OF_INFERENCE = ("inference.py",)
 
 
 def digest(value: Any) -> str:
@@ -95,10 +97,13 @@ class Keys:
         self._environments: dict[tuple[str, str], str] = {}
 
     @cached_property
-    def common(self) -> str:
+    def _common(self) -> dict[bool, str]:
+        """The hashes of common/ for runs that train (True), and for those that do not."""
         found = sorted(self.project.common.glob("*.py"))
         files = [file for file in found if file.name not in NOT_IN_RUNS]
-        return digest([[file.name, _code(file)] for file in files])
+        parts = [[file.name, _code(file)] for file in files]
+        training = [part for part in parts if part[0] not in OF_INFERENCE]
+        return {True: digest(training), False: digest(parts)}
 
     def notebook(self, file: Path) -> str:
         """Return the hash of a notebook's code; of all its text where it is no notebook."""
@@ -145,7 +150,7 @@ class Keys:
         sums = [source["sha256"] for source in sources if source.get("sha256")]
         return {
             "notebook": self.notebook(cell.notebook),
-            "common": self.common,
+            "common": self._common[cell.trains],
             "environment": environment,
             "parameters": digest(dict(parameters)),
             "data": digest([data["data"], data["weights"], *sums]),
@@ -162,7 +167,7 @@ class Keys:
         parameters = {**record.get("parameters", {}), **cell.framework.parameters}
         now = {
             "notebook": self.notebook(cell.notebook),
-            "common": self.common,
+            "common": self._common[cell.trains],
             "parameters": digest(parameters),
         }
         if not record.get("environment", {}).get("here"):

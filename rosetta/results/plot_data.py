@@ -26,7 +26,7 @@ def of(overview: Overview, group: Group) -> dict[str, plots.Plot]:
     ]
     if bars:
         unit = group.ok[0].get("unit", "examples")
-        what = "training" if columns.trains(group.ok[0]) else "inference"
+        what = "training" if any(map(columns.trains, group.ok)) else "inference"
         axis = f"{what}, {unit}/s" + columns.fraction_legend(group)
         made["speeds"] = {"kind": "speeds", "title": title, "axis": axis, "rows": bars}
     return made

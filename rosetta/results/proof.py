@@ -17,15 +17,20 @@ def limits() -> Mapping[str, float]:
 
 
 @cache
-def required(task: str) -> tuple[str, ...]:
-    """Return the names of the checks that a notebook of a task must have passed."""
-    return tuple(importlib.import_module("common.check").required(task))
+def required(task: str, trains: bool = True) -> tuple[str, ...]:
+    """Return the names of the checks that a notebook of a task must have passed.
+
+    trains: False for one that only runs what others have trained.
+    """
+    module = importlib.import_module("common.check" if trains else "common.inference")
+    return tuple(module.required(task))
 
 
-def defect(task: str, checks: Any) -> str | None:
+def defect(record: Mapping[str, Any], checks: Any) -> str | None:
     """Return why the checks that a notebook has handed over prove nothing, or None.
 
-    Each required one must be there with the limit of common/check.py, and no other.
+    record: of the run, as far as the runner knows it: its task, and whether the row trains. Each
+    required check must be there with the limit of common/check.py, and no other.
     """
     if not isinstance(checks, Mapping) or not checks:
         return "the notebook's record holds no check"
@@ -37,7 +42,7 @@ def defect(task: str, checks: Any) -> str | None:
             return f"check {name}: its limit is not that of common/check.py, {limits()[name]:.3g}"
         if why := over(name, check):
             return why
-    missing = [name for name in required(task) if name not in checks]
+    missing = [name for name in _required(record) if name not in checks]
     return f"the notebook's record lacks the checks {', '.join(missing)}" if missing else None
 
 
@@ -56,8 +61,12 @@ def over(name: str, check: Mapping[str, Any]) -> str | None:
 
 def missing(record: Mapping[str, Any]) -> str | None:
     """Return which checks a record was made without, in words: they have been added since."""
-    names = [name for name in required(record["task"]) if name not in record["checks"]]
+    names = [name for name in _required(record) if name not in record["checks"]]
     return f"made without the checks {', '.join(names)}" if names else None
+
+
+def _required(record: Mapping[str, Any]) -> tuple[str, ...]:
+    return required(record["task"], record.get("trains", True))
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -90,6 +90,7 @@ class Record(TypedDict):
     task: Literal["cifar10_cnn", "imdb_gru", "resnet50_features"]
     framework: Name
     notebook: Name
+    trains: NotRequired[bool]  # false where a row only runs what others have trained
     status: Literal["ok", "failed", "unavailable"]
     reason: Notes | None
     profile: Literal["smoke", "quick", "full"]

@@ -169,6 +169,7 @@ def base(look: Look, cell: Cell, data: Mapping[str, Any], python: here.Python | 
         "task": cell.task,
         "framework": cell.framework.name,
         "notebook": cell.notebook.stem,
+        **({} if cell.trains else {"trains": False}),
         "status": "ok",
         "reason": None,
         "profile": setting.profile,

@@ -181,6 +181,8 @@ def main() -> None:
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     die_with(job["parent"])
+    if job["cores"]:
+        os.sched_setaffinity(0, job["cores"])  # the kernel inherits it
     result = Path(job["result"])
     result.write_text(json.dumps(execute(job)), encoding="utf-8")
 

@@ -58,6 +58,7 @@ class Job:
     timeout: float = 3600.0
     here: bool = False  # an interpreter of the user's, which does not know the repository
     log: Path | None = None  # what the driver and the kernel's process print past the notebook
+    cores: tuple[int, ...] = ()  # the hardware threads that it is bound to; none: as the caller is
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,14 @@ def _write_job(project: Project, job: Job, folder: Path) -> None:
         "parameters": dict(job.parameters),
         "cwd": str(job.notebook.parent),
         "parent": os.getpid(),
+        "cores": list(job.cores),
     }
     (folder / "job.json").write_text(json.dumps(description), encoding="utf-8")
 
 
 def _kernel_variables(project: Project, job: Job, folder: Path) -> dict[str, str]:
     path = os.pathsep.join([str(job.interpreter.parent), os.environ.get("PATH", os.defpath)])
-    own = variables.resolve(job.variables, job.device, already=os.environ)
+    own = variables.resolve(job.variables, job.device, os.environ, len(job.cores))
     found = {"PATH": path, **own, "ROSETTA_DATA": str(project.data)}
     found["ROSETTA_FILES"] = str(folder / FILES)
     if job.here and "PYTHONPATH" in os.environ:  # which is the user's, as that Python is

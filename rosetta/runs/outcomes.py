@@ -104,7 +104,7 @@ def _defect(record: Record, emitted: Mapping[str, Any]) -> str | None:
     for name in EMITTED:
         if emitted.get(name) is None:
             return f"the notebook's record has no '{name}'"
-    return proof.defect(record["task"], emitted["checks"])
+    return proof.defect(record, emitted["checks"])
 
 
 def summarise_repeats(done: Sequence[Record]) -> Record:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rosetta.results import columns
 from rosetta.results.groups import Group
 from rosetta.results.records import Record
 from rosetta.results.report import Report
@@ -82,24 +83,17 @@ def glance(report: Report, rows: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def speed(record: Record) -> float | None:
-    """Return examples per second, in training where the task has any."""
-    metrics = record["metrics"]
-    value = metrics.get("train_examples_per_second") or metrics.get("forward_examples_per_second")
-    return float(value) if value and record["status"] == "ok" else None
-
-
 def _newest(group: Group) -> str:
     return max(str(record["started"]) for record in group.records)
 
 
 def _speeds(group: Group, rows: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Return speed, its share of the fastest one's, and the state of every row of a group."""
-    fastest = max((speed(record) or 0.0 for record in group.records), default=0.0)
+    fastest = max((columns.speed(record) or 0.0 for record in group.records), default=0.0)
     return {
         record["framework"]: {
-            "speed": speed(record),
-            "share": (speed(record) or 0.0) / (fastest or 1.0),
+            "speed": columns.speed(record),
+            "share": (columns.speed(record) or 0.0) / (fastest or 1.0),
             "unit": record.get("unit", "examples"),
             "status": record["status"],
             "stand_ins": group.own_stand_ins(record),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from rich.console import Console
 from common.check import LIMITS
 from rosetta import registry
 from rosetta.data import datasets
-from rosetta.environments import here
 from rosetta.errors import Unavailable, UserError
 from rosetta.files import whole, write_json
 from rosetta.options import Options
@@ -26,7 +25,7 @@ from rosetta.project import Project
 from rosetta.registry import Cell
 from rosetta.results import keys, report, transplants
 from rosetta.results.transplants import Matrix, Pair, Target
-from rosetta.runs import cell, execution
+from rosetta.runs import cell, execution, side_by_side
 from rosetta.runs.locking import alone
 from rosetta.runs.states import Look, Setting, make_setting
 from rosetta.transplant import notebook, sources
@@ -49,6 +48,7 @@ class Asked:
     force: bool = False
     layers: bool = False
     python: Path | None = None  # this interpreter for every row
+    jobs: int | None = None  # targets at once; None: as many as the machine can take
 
 
 def run(project: Project, asked: Asked, console: Console | None = None) -> int:
@@ -119,25 +119,24 @@ class Move:
             self.display.log(f"not of {name}: {reason}")
         data = datasets.ensure(self.project, [self.task], None, self.display.log)[self.task]
         matrix = self._matrix(str(data["data"]))
-        key = {name: self._key(each, data) for name, each in self.cells.items()}
-        todo = {name: self._todo(matrix, name, key[name]) for name in self.cells}
-        todo = {name: found for name, found in todo.items() if found}
+        self._renew(matrix, {name: self._key(each, data) for name, each in self.cells.items()})
+        todo = self._todo(matrix)
         if not todo:
             line("  nothing to do")
         frameworks = [self.cells[name].framework for name in todo]
         pythons = cell.pythons(self.project, self.setting, frameworks, self.display.log)
         failed = []
         with self.display.bar(len(todo)):
-            for number, (name, moved) in enumerate(todo.items(), start=1):
+            for number, (name, outcome) in enumerate(self._execute(todo, pythons), start=1):
+                target = matrix.targets[name]
+                if isinstance(outcome, Unavailable):
+                    target.failure = str(outcome)
+                else:
+                    target.failure = self._keep(name, todo[name], outcome, target)
+                failed += [name] if target.failure else []
                 title = f"[{number}/{len(todo)}] {self.task} to {name}"
-                self.display.begin(title)
-                target = matrix.targets.get(name)
-                if target is None or target.key != key[name]:
-                    target = matrix.targets[name] = _empty(key[name])
-                why = self._execute(name, moved, pythons[name], target)
-                target.failure = why
-                failed += [name] if why else []
-                self.display.done(f"{title}: {why or 'ok'}", "red" if why else None)
+                style = "red" if target.failure else None
+                self.display.done(f"{title}: {target.failure or 'ok'}", style)
                 self._compare(matrix)
                 transplants.write(self.project, matrix)
         self._compare(matrix)
@@ -161,17 +160,39 @@ class Move:
         parts = self.look.key_parts(target, data)
         return keys.digest([parts, notebook.KERNEL.read_text(encoding="utf-8")])
 
-    def _todo(self, matrix: Matrix, name: str, key: str) -> dict[str, Source]:
-        """Return the sources whose weights a target has not seen as it is now."""
-        target = matrix.targets.get(name)
-        known = target.pairs if target and target.key == key and not self.asked.force else {}
-        outputs = self._outputs(name)
+    def _renew(self, matrix: Matrix, key: Mapping[str, str]) -> None:
+        """Begin anew with the targets that have changed, and with what was compared with them."""
+        for name in self.cells:
+            target = matrix.targets.get(name)
+            if target is None or target.key != key[name]:
+                matrix.targets[name] = _empty(key[name])
+                self._file(name).unlink(missing_ok=True)
+                for each in matrix.targets.values():
+                    if name in each.pairs:
+                        each.pairs[name].differ = each.pairs[name].logits = None
+
+    def _todo(self, matrix: Matrix) -> dict[str, dict[str, Source]]:
+        """Return {target: the sources whose weights it has not seen as both are now}.
+
+        A source whose weights are moved anywhere is moved to its own row, too, unless its outputs
+        are there: they are what the others are compared with.
+        """
+        outputs = {name: self._outputs(name) for name in self.cells}
+        todo = {name: self._unseen(matrix, name, outputs[name]) for name in self.cells}
+        for moved in list(todo.values()):
+            for source in moved:
+                if source not in outputs[source]:
+                    todo[source][source] = self.sources[source]
+        return {name: moved for name, moved in todo.items() if moved}
+
+    def _unseen(self, matrix: Matrix, name: str, outputs: Collection[str]) -> dict[str, Source]:
+        known = {} if self.asked.force else matrix.targets[name].pairs
         return {
             each: source
             for each, source in self.wanted[name].items()
             if each not in known
             or known[each].weights != source.sha256
-            or each not in outputs
+            or (known[each].differ is None and each not in outputs)
             or (self.asked.layers and not known[each].layers)
         }
 
@@ -187,35 +208,37 @@ class Move:
             return {}
 
     def _execute(
-        self,
-        name: str,
-        moved: Mapping[str, Source],
-        python: here.Python | Unavailable,
-        target: Target,
-    ) -> str | None:
-        """Load weights into a target; return why it failed, if it did."""
-        if isinstance(python, Unavailable):
-            return str(python)
-        each = self.cells[name]
-        derived = notebook.derive(notebook.load(each.notebook), moved, self.asked.layers)
-        file = self.folder / f"{name}.ipynb"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, derived)
-        job = dataclasses.replace(
-            cell.job(self.look, each, python),
-            notebook=file,
-            log=self.project.logs / f"{self.task}-{name}-transplant.log",
-        )
-        outcome = execution.execute(self.project, job)
-        if outcome.status != "ok" or outcome.emitted is None or outcome.weights is None:
-            return outcome.reason or "the kernel handed nothing over"
-        return self._keep(name, moved, outcome, target)
+        self, todo: Mapping[str, Mapping[str, Source]], pythons: cell.Pythons
+    ) -> Iterator[tuple[str, execution.Outcome | Unavailable]]:
+        """Load weights into targets, several at once; yield what became of each as it ends."""
+        jobs = {}
+        for name, moved in todo.items():
+            python = pythons[name]
+            if isinstance(python, Unavailable):
+                yield name, python
+                continue
+            each = self.cells[name]
+            derived = notebook.derive(notebook.load(each.notebook), moved, self.asked.layers)
+            file = self.folder / f"{name}.ipynb"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, derived)
+            log = self.project.logs / f"{self.task}-{name}-transplant.log"
+            job = cell.job(self.look, each, python)
+            jobs[name] = dataclasses.replace(job, notebook=file, log=log)
+        count = min(self.asked.jobs or side_by_side.default(), max(1, len(jobs)))
+        if self.setting.device != "cpu":
+            count = 1  # of which there is one for all
+        if jobs:
+            names = ", ".join(jobs)
+            self.display.log(f"to {names}" + (f"; {count} at once" if count > 1 else ""))
+        yield from side_by_side.execute(self.project, jobs, count)
 
     def _keep(
         self, name: str, moved: Mapping[str, Source], outcome: execution.Outcome, target: Target
     ) -> str | None:
         """Keep what a target made of the weights; return what is wrong with it, if anything is."""
-        assert outcome.emitted is not None and outcome.weights is not None
+        if outcome.status != "ok" or outcome.emitted is None or outcome.weights is None:
+            return outcome.reason or "the kernel handed nothing over"
         kept = self._outputs(name)
         try:
             with np.load(outcome.weights, allow_pickle=False) as stored:
@@ -244,6 +267,8 @@ class Move:
                 found = outputs[name].get(source)
                 if own is None or found is None or own.shape != found.shape:
                     continue
+                if matrix.targets[source].pairs[source].weights != pair.weights:
+                    continue  # what this target was given has been trained anew
                 pair.differ = int(np.sum(own.argmax(axis=1) != found.argmax(axis=1)))
                 distance = np.linalg.norm(found - own) / np.linalg.norm(own)
                 pair.logits = float(distance)

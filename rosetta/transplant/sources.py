@@ -52,7 +52,7 @@ def find(
 def _of_run(project: Project, machine: str, profile: str, task: str, row: str) -> Source | str:
     """Return the weights that a run has trained, or why there are none."""
     record = records.read(project, records.path(project, machine, profile, task, row))
-    if record is None or record["status"] != "ok":
+    if record is None or record["status"] != "ok" or not record.get("trains", True):
         return NEVER
     file = records.path(project, machine, profile, task, row).with_suffix(".npz")
     if not file.is_file():
