@@ -1,5 +1,6 @@
 """Whatever happens to a notebook becomes an outcome in words, and leaves no process behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import pytest
 from small_project import FIXTURES, add_cell, fill, living
 
 from rosetta.environments import kernels, processor
+from rosetta.environments.variables import resolve
 from rosetta.project import Project
 from rosetta.results import publish
-from rosetta.runs import execution
+from rosetta.runs import execution, side_by_side
 from rosetta.runs.execution import Job, Outcome
 
 PARAMETERS = {"device": "cpu", "profile": "smoke", "seed": 0}
@@ -176,3 +178,52 @@ def test_a_folder_with_braces_in_its_name(tmp_path: Path) -> None:
 def test_the_fixtures_are_notebooks() -> None:
     for file in FIXTURES.glob("*.ipynb"):
         nbformat.validate(nbformat.read(file, as_version=4))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="of one core there is one part")
+def test_executions_side_by_side_have_cores_of_their_own(project: Project) -> None:
+    fill(project, {"row": "ok_record"})
+    add_cell(project, "row", "import os\nprint(sorted(os.sched_getaffinity(0)))")
+    job = Job(
+        notebook=project.notebooks / "cifar10_cnn" / "row.ipynb", interpreter=Path(sys.executable),
+        prefix=Path(sys.prefix), parameters=PARAMETERS, here=True,
+    )  # fmt: skip
+    done = dict(side_by_side.execute(project, {"a": job, "b": job}, 2))
+    printed = [
+        output["text"]
+        for outcome in done.values()
+        for cell in outcome.notebook["cells"]
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+    ]
+    found = [set(json.loads("".join(text))) for text in printed]
+    assert len(found) == 2 and not found[0] & found[1]
+    assert found[0] | found[1] == os.sched_getaffinity(0)
+
+
+def test_an_interrupt_ends_all_that_runs_side_by_side(project: Project) -> None:
+    fill(project, {"row": "ok_record", "endless": "endless_loop"})
+    jobs = {
+        name: Job(
+            notebook=project.notebooks / "cifar10_cnn" / f"{name}.ipynb",
+            interpreter=Path(sys.executable), prefix=Path(sys.prefix), parameters=PARAMETERS,
+            here=True,
+        )
+        for name in ("row", "endless")
+    }  # fmt: skip
+    running = side_by_side.execute(project, jobs, 2)
+    assert next(running)[0] == "row"
+    with pytest.raises(KeyboardInterrupt):
+        running.throw(KeyboardInterrupt())
+    assert living(project) == []
+
+
+def test_the_cores_are_shared_out_and_each_part_has_one() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    assert side_by_side.shares(1) == [()]
+    parts = side_by_side.shares(2 * len(cores))
+    assert all(part and set(part) <= set(cores) for part in parts)
+    assert {core for part in side_by_side.shares(len(cores)) for core in part} == set(cores)
+    assert side_by_side.default() >= 1
+    variables = {"A": "{cores}", "B": "1"}
+    assert resolve(variables, "cpu", bound=1) == {"A": "1", "B": "1"}

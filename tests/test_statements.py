@@ -147,7 +147,8 @@ STATEMENTS = {
         " W=np.arange(4, dtype='f').reshape(1, 1, 2, 2))\n"
         "x = np.arange(4, dtype='f').reshape(1, 1, 2, 2)",
         "convolution-kernel": "convolution.get_output_for(theano.tensor.as_tensor_variable(x))"
-        ".eval().item() == x.ravel().dot(x.ravel()[::-1]) and not hasattr(convolution, 'flip_filters')",
+        ".eval().item() == x.ravel().dot(x.ravel()[::-1])"
+        " and not hasattr(convolution, 'flip_filters')",
         "dense-kernel": "layers.DenseLayer((1, 2), 3).W.get_value().shape == (2, 3)",
         "flatten-layer": "layers.DenseLayer((1, 2, 5, 5), 3).W.get_value().shape == (50, 3)",
         "pooling-edge": "layers.MaxPool2DLayer((1, 1, 3, 3), 2).output_shape == (1, 1, 1, 1)",

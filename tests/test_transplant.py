@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,40 @@ def test_weights_move_from_every_row_to_every_other(
     assert move(rows) == 0
     assert "to one: ok" in capsys.readouterr().out
     assert move(rows, force=True) == 0
+
+
+@pytest.mark.slow
+def test_what_was_compared_is_not_moved_again_where_the_outputs_are_gone(
+    rows: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert move(rows, jobs=2) == 0
+    assert "to one, two; 2 at once" in capsys.readouterr().out
+    shutil.rmtree(rows.state)  # as on another checkout, which has the matrix alone
+    assert move(rows) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    add(rows, "three")  # a new row needs what the others make of their own weights, and no more
+    train(rows, "three", seed=3)
+    assert move(rows) == 0
+    matrix = matrix_of(rows)
+    pairs = [pair for each in matrix.targets.values() for pair in each.pairs.values()]
+    assert [pair.differ for pair in pairs] == [0] * 9
+    made = {name: set(outputs(rows, name)) for name in ("one", "two", "three")}
+    assert made == {
+        "one": {"one", "three"}, "two": {"two", "three"}, "three": {"one", "two", "three"},
+    }  # fmt: skip
+    capsys.readouterr()
+    add(rows, "one", "model.weights['fc.bias'] += 1")  # what the others were compared with
+    assert move(rows) == 1
+    said = capsys.readouterr().out
+    assert all(f"{other} to one: the logits differ" in said for other in ("two", "three"))
+    assert "one to two: the logits differ" in said
+    assert "two to three" not in said
+
+
+def outputs(project: Project, target: str) -> list[str]:
+    (file,) = project.state.glob(f"{transplants.FOLDER}/*/*/{target}.npz")
+    with np.load(file) as stored:
+        return [name.partition("/")[0] for name in stored.files]
 
 
 @pytest.mark.slow
