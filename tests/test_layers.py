@@ -83,7 +83,7 @@ def test_each_layer_does_what_is_said_and_nothing_else(row: str) -> None:
 @pytest.mark.parametrize("family", [name for name in TOLD if TOLD[name].layers])
 def test_what_is_not_installed_names_its_source(family: str) -> None:
     if any(told_without_source(family).values()):
-        assert (HERE / f"of_{family}.py").is_file()
+        assert (HERE / f"of_{family.replace('-', '_')}.py").is_file()
         assert any(row.notebook == family for row in ROWS.values())
 
 

@@ -110,7 +110,7 @@ def compared(found, said, kind):
 
 
 def main():
-    module = importlib.import_module("of_" + sys.argv[1])
+    module = importlib.import_module("of_" + sys.argv[1].replace("-", "_"))
     said = {
         (kind, layer): entry
         for kind, entries in json.load(sys.stdin).items()
