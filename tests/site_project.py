@@ -13,7 +13,7 @@ from small_project import ROOT, a_record
 
 from rosetta import registry
 from rosetta.project import Project
-from rosetta.results import records
+from rosetta.results import records, transplants
 
 ROWS = ("pytorch", "flax", "keras-jax")
 
@@ -30,7 +30,21 @@ def make(root: Path) -> Project:
     add_run(project, frameworks["pytorch"], 5, machine="machine-2")
     failed = a_record(**of(frameworks["cntk"]), status="failed", reason="it ran out of memory")
     records.write(project, failed)
+    add_matrix(project)
     return project
+
+
+def add_matrix(project: Project) -> None:
+    """Weights of two rows in both of them, and in one that failed; one of them is gone since."""
+    moved = {"weights": "0" * 64, "accuracy": 0.5, "losses": [2.0], "reference": [2.0]}
+    pairs = {
+        name: transplants.Pair(**moved, differ=0, logits=1e-7) for name in ("pytorch", "removed")
+    }
+    about = {"key": "0" * 64, "started": "2026-01-02T00:00:00Z", "examples": 10000, "dialect": {}}
+    targets = {name: transplants.Target(**about, pairs=pairs) for name in ("flax", "pytorch")}
+    targets["removed"] = transplants.Target(**about, failure="no | such [layer]")
+    matrix = transplants.Matrix(1, "cifar10_cnn", "machine-1", "real", {}, targets)
+    transplants.write(project, matrix)
 
 
 def of(framework: registry.Framework) -> dict[str, str]:

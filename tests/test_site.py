@@ -196,6 +196,13 @@ def test_failures_stand_in_the_results_with_their_reason(site: Path) -> None:
     assert "it ran out of memory" in (site / "results.html").read_text()
 
 
+def test_moved_weights_lead_to_the_notebooks_that_took_them(site: Path) -> None:
+    page = (site / "results.html").read_text()
+    assert '<a href="cifar10_cnn.html#pytorch,flax/weights">0, 1e-07</a>' in page
+    assert '<a href="cifar10_cnn.html#pytorch/weights">0, 1e-07</a>' in page
+    assert '<td class="number">failed: no | such [layer]</td>' in page  # its notebook is gone
+
+
 def test_records_and_executed_notebooks_are_copied(site: Path) -> None:
     for machine in ("machine-1", "machine-2"):
         assert (site / f"results/{machine}/quick/cifar10_cnn/pytorch.json").is_file()

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -186,6 +188,8 @@ def test_weights_move_from_every_row_to_every_other(
             assert pair.steps is not None and pair.steps < 1e-6 and len(pair.losses) == 5
     text = rows.results_md.read_text()
     assert "| from, to | Row one | Row two |" in text and "at most 0 of 40 predictions" in text
+    for name in ("one", "two"):  # each cell leads to the notebook of its target
+        assert re.search(rf"\| \[0, 0e\+00[^|]*\]\(notebooks/imdb_gru/{name}\.ipynb\) \|", text)
     capsys.readouterr()
     assert move(rows) == 0
     assert "nothing to do" in capsys.readouterr().out
@@ -221,6 +225,19 @@ def test_what_was_compared_is_not_moved_again_where_the_outputs_are_gone(
     assert all(f"{other} to one: the logits differ" in said for other in ("two", "three"))
     assert "one to two: the logits differ" in said
     assert "two to three" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="of one core there is one part")
+def test_a_target_that_dies_on_a_part_of_the_cores_is_given_all(
+    rows: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cores = len(os.sched_getaffinity(0))
+    dies = f"if len(os.sched_getaffinity(0)) < {cores}:\n        os.kill(os.getpid(), 8)"
+    add(rows, "greedy", f"import os\n    {dies}")
+    assert move(rows, "one", targets=("two", "greedy"), jobs=2) == 0
+    said = capsys.readouterr().out
+    assert "failed beside others, now alone: greedy" in said and "to greedy: ok" in said
 
 
 def outputs(project: Project, target: str) -> list[str]:

@@ -17,6 +17,11 @@ def plain(text: str) -> str:
     return MEANT.sub(r"\\\g<0>", text) if MEANT.search(text) else text
 
 
+def linked(text: str, place: str | None) -> str:
+    """Return Markdown that leads to a file of the repository, or as it is where there is none."""
+    return f"[{text}]({place})" if place else text
+
+
 def table_row(cells: Iterable[str]) -> str:
     """Return a row of a Markdown table."""
     return f"| {' | '.join(map(plain, cells))} |"

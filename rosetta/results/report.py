@@ -22,7 +22,7 @@ from rosetta.results import (
     vectors,
 )
 from rosetta.results.groups import Group
-from rosetta.results.markdown import plain, table_row
+from rosetta.results.markdown import linked, plain, table_row
 from rosetta.results.overview import PROFILES, Overview
 from rosetta.results.records import BrokenRecordError, Record
 
@@ -80,7 +80,7 @@ class Report(Overview):
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,
         )
-        environment.filters.update(plain=plain, row=table_row)
+        environment.filters.update(plain=plain, row=table_row, linked=linked)
         return environment.get_template(TEMPLATE).render(
             tasks=self.tasks,
             headlines=headline.tables(self),
@@ -143,19 +143,25 @@ class Report(Overview):
         """Return the matrices, source by target, of every machine that moved trained weights."""
         found = []
         for file, matrix in self._beside(transplants.FOLDER, transplants.read):
-            titles_, rows = transplants.table(matrix, self.title)
+            targets, rows = transplants.table(matrix)
             found.append(
                 {
                     "task": matrix.task,
                     "machine": matrix.machine,
-                    "columns": titles_,
-                    "rows": rows,
+                    "columns": [self.title(name) for name in targets],
+                    "notebooks": {name: self._notebook(matrix.task, name) for name in targets},
+                    "rows": [(self.title(name), cells) for name, cells in rows.items()],
                     "worst": transplants.worst(matrix),
                     "synthetic": matrix.data != "real",
                     "file": self.project.relative(file),
                 }
             )
         return found
+
+    def _notebook(self, task: str, name: str) -> str | None:
+        """Return where the notebook of a row is, if it still has one."""
+        cell = self.cells.get((task, name))
+        return self.project.relative(cell.notebook) if cell else None
 
     @cached_property
     def variants(self) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -84,15 +85,23 @@ def write(project: Project, matrix: Matrix) -> None:
     structs.write(path(project, matrix.machine, matrix.task), matrix)
 
 
-def table(matrix: Matrix, title: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    """Return the columns (targets) and the rows (sources first) of the table of a matrix."""
+@dataclass(frozen=True)
+class Cell:
+    """What a table says of the weights of a source in a target."""
+
+    source: str
+    target: str
+    text: str
+
+
+def table(matrix: Matrix) -> tuple[list[str], dict[str, list[Cell]]]:
+    """Return the targets, which are the columns, and {source: its cells in their order}."""
     targets = sorted(matrix.targets)
     sources = sorted({source for each in matrix.targets.values() for source in each.pairs})
-    rows = [
-        [title(source), *(_cell(matrix.targets[target], source) for target in targets)]
+    return targets, {
+        source: [Cell(source, name, _cell(matrix.targets[name], source)) for name in targets]
         for source in sources
-    ]
-    return [title(target) for target in targets], rows
+    }
 
 
 def _cell(target: Target, source: str) -> str:

@@ -231,7 +231,15 @@ class Move:
         if jobs:
             names = ", ".join(jobs)
             self.display.log(f"to {names}" + (f"; {count} at once" if count > 1 else ""))
-        yield from side_by_side.execute(self.project, jobs, count)
+        again = {}
+        for name, outcome in side_by_side.execute(self.project, jobs, count):
+            if count > 1 and outcome.status != "ok":  # CNTK dies where it has one core
+                again[name] = jobs[name]
+            else:
+                yield name, outcome
+        if again:
+            self.display.log(f"failed beside others, now alone: {', '.join(again)}")
+            yield from side_by_side.execute(self.project, again, 1)
 
     def _keep(
         self, name: str, moved: Mapping[str, Source], outcome: execution.Outcome, target: Target
