@@ -25,12 +25,12 @@ def transplant(run: Any, check: Any, notebook: Any, files: Any, layers: bool) ->
     """
     found, outputs = {}, {}  # type: Any, Any
     trains = "train_step" in notebook  # not where a framework only runs what others have trained
+    # One model for all, so that what compiles does it once.
+    model = _model(run, notebook, getattr(run, "dropout", None))
     for source, file in files.items():
         with np.load(file, allow_pickle=False) as stored:
             weights = {name: stored[name] for name in stored.files}
-        model = notebook["load_weights"](
-            _model(run, notebook, getattr(run, "dropout", None)), weights
-        )
+        model = notebook["load_weights"](model, weights)
         logits = np.asarray(notebook["predict"](model, run._x_test), np.float32)
         outputs[source + "/logits"] = logits
         found[source] = {
