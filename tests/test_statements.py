@@ -1,5 +1,6 @@
 """What the page of differences says of a framework, where a line of its own code can decide it."""
 
+import signal
 import subprocess
 
 import pytest
@@ -209,6 +210,26 @@ def test_statements_hold_in_the_environment_of_the_row(row: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-1500:]
+
+
+CNTK_STEP = """
+import cntk, numpy as np
+x, y = cntk.input_variable((3, 8, 8)), cntk.input_variable(10)
+model = cntk.layers.Dense(10)(cntk.layers.Convolution2D((3, 3), 5, pad=True)(x))
+loss = cntk.cross_entropy_with_softmax(model, y)
+learner = cntk.sgd(model.parameters, cntk.learning_parameter_schedule(0.1))
+data = {x: np.ones((4, 3, 8, 8), np.float32), y: np.eye(10, dtype=np.float32)[:4]}
+cntk.Trainer(model, (loss, None), [learner]).train_minibatch(data)
+"""
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize(("threads", "code"), [("1", -signal.SIGFPE), ("2", 0)])
+def test_cntk_needs_two_threads(threads: str, code: int) -> None:
+    python = build.ensure(PROJECT, ROWS["cntk"], "cpu", print)
+    env = {**variables.resolve(ROWS["cntk"].variables, "cpu"), "PATH": ""}
+    done = subprocess.run([str(python), "-c", CNTK_STEP], env={**env, "OMP_NUM_THREADS": threads})
+    assert done.returncode == code
 
 
 @pytest.mark.parametrize("row", STATEMENTS)
