@@ -216,6 +216,7 @@ CNTK_STEP = """
 import cntk, numpy as np
 x, y = cntk.input_variable((3, 8, 8)), cntk.input_variable(10)
 model = cntk.layers.Dense(10)(cntk.layers.Convolution2D((3, 3), 5, pad=True)(x))
+model.eval({x: np.ones((4, 3, 8, 8), np.float32)})
 loss = cntk.cross_entropy_with_softmax(model, y)
 learner = cntk.sgd(model.parameters, cntk.learning_parameter_schedule(0.1))
 data = {x: np.ones((4, 3, 8, 8), np.float32), y: np.eye(10, dtype=np.float32)[:4]}
