@@ -76,7 +76,10 @@ def max_pool(x):
 
 
 def max_pool_backward(dy, mask):
-    """Return dx. Ties all get the gradient: they are zeros of a ReLU, which stops it."""
+    """Return dx. Ties all get the gradient, as in Theano; other frameworks give it to one.
+
+    Most are zeros of a ReLU, which stops it; those of areas of one colour are not.
+    """
     n, c, height, _, width, _ = mask.shape
     return (mask * dy[:, :, :, None, :, None]).reshape(n, c, 2 * height, 2 * width)
 
