@@ -62,7 +62,7 @@ def test_the_two_forms_can_be_told_apart(forms: dict[str, np.ndarray]) -> None:
 @pytest.mark.notebooks
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_shares_out_the_gradient_as_it_is_said(
-    row: str, forms: dict[str, np.ndarray]
+    row: str, forms: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     cell = ROWS[row]
     python = build.ensure(PROJECT, cell.framework, "cpu", print)
@@ -70,7 +70,7 @@ def test_a_row_shares_out_the_gradient_as_it_is_said(
         [python, Path(__file__).with_name("ties.py"), cell.notebook,
          json.dumps(dict(cell.framework.parameters))],
         env={**variables.resolve(cell.framework.variables, "cpu"), "PYTHONPATH": str(ROOT),
-             "PATH": "/usr/bin:/bin", "HOME": str(ROOT)},
+             "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )  # fmt: skip
