@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-
-from common.weights import SPECS
+from typing import Any
 
 # Numbers of float32 in a vector.
 LANES = {"avx512f": 16, "avx2": 8, "avx": 8, "asimd": 4}
@@ -17,10 +17,15 @@ def padded(channels: int, lanes: int) -> int:
     return math.ceil(channels / lanes) * lanes
 
 
+def _shapes() -> dict[str, Any]:
+    """Return the shapes of the network's arrays: where common/ is, as not in every project."""
+    return dict(importlib.import_module("common.weights").SPECS["cifar10_cnn"])
+
+
 def share(lanes: int) -> float:
     """Return the work of cifar10_cnn's forward pass over that with its outputs in whole vectors."""
     useful = done = 0
-    for name, shape in SPECS["cifar10_cnn"].items():
+    for name, shape in _shapes().items():
         if len(shape) > 1:
             work = math.prod(shape) * SIZES.get(name.split(".")[0], 1) ** 2
             useful += work
@@ -33,7 +38,7 @@ def remark(task: str, vectors: str | None) -> str | None:
     lanes = LANES.get(vectors or "")
     if task != "cifar10_cnn" or not lanes or share(lanes) > 0.99:
         return None
-    widths = sorted({s[0] for name, s in SPECS[task].items() if name.split(".")[0] in SIZES})
+    widths = sorted({s[0] for name, s in _shapes().items() if name.split(".")[0] in SIZES})
     those = " and ".join(str(width) for width in widths)
     cost = " and ".join(str(padded(width, lanes)) for width in widths)
     return (
