@@ -360,6 +360,7 @@ def test_a_run_without_training_proves_all_but_the_training():
             inference.InferenceRun(task)
 
 
+@pytest.mark.slow  # the check's expectations are computed anew
 def test_a_run_without_training_is_given_what_the_reference_trains(data_folder):
     this = inference.InferenceRun("imdb_gru", profile="smoke")
     this.data()
