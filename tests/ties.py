@@ -32,9 +32,8 @@ random = np.random.RandomState(0)
 x = random.uniform(size=(64, 3, 32, 32)).astype(np.float32)
 x[:, :, :, 12:] = 1  # white
 y = random.randint(0, 10, 64).astype(np.int64)
-said = re.search(r"run\.check\(layout=(.*)\)", code["check"])  # a word, or Keras 2's own setting
-    r"run\.check\(layout=([^,)]*\)?)", code["check"]
-)  # a word, or Keras 2's own setting
+# A word, or what Keras 2 was set to.
+said = re.search(r"run\.check\(layout=(.*)\)", code["check"])
 if said and eval(said.group(1), names) == "channels_last":
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 model = names["load_weights"](
