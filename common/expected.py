@@ -17,10 +17,11 @@ LAYER_EXAMPLES = 4
 # A ReLU or a max-pool whose input stands within float32's rounding of a tie may go the other way in
 # a correct program, and each such flip shifts an update by up to 1e-2. So a batch of the CNN holds
 # four different pictures, each sixteen times with other labels, and this seed is the one of many
-# whose smallest distance from a tie is the largest: 2.8e-6 standard deviations over all activations
-# of the five steps, ten times the rounding of a convolution.
+# whose smallest distance from a tie is the largest: 2.1e-6 standard deviations over all activations
+# of the five steps in either form of `pool_ties`, seven times the rounding of a convolution. What
+# is equal for certain does not count: the numbers of a picture of one colour.
 DIFFERENT_PICTURES = 4
-SEEDS = {"cifar10_cnn": 234, "imdb_gru": 2, "resnet50_features": 2}
+SEEDS = {"cifar10_cnn": 393, "imdb_gru": 2, "resnet50_features": 2}
 
 # What the kept numbers depend on.
 SOURCES = ("expected.py", "layers.py", "optimizers.py", "reference.py", "tasks.py", "weights.py")
@@ -50,9 +51,11 @@ def examples(task):
     for _ in range(STEPS):
         y = random.randint(0, TASKS[task].classes, batch_size).astype(np.int64)
         if task == "cifar10_cnn":
-            batches.append(
-                (np.tile(draw(DIFFERENT_PICTURES), (batch_size // DIFFERENT_PICTURES, 1, 1, 1)), y)
-            )
+            pictures = draw(DIFFERENT_PICTURES)
+            # The first is of one colour: its pooling windows have several largest numbers, and
+            # whichever of them gets the gradient, the updates are the same.
+            pictures[0] = pictures[0, :, :1, :1]
+            batches.append((np.tile(pictures, (batch_size // DIFFERENT_PICTURES, 1, 1, 1)), y))
         else:
             batches.append((draw(batch_size), y))
     return draw(batch_size + 36), batches

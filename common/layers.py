@@ -67,19 +67,26 @@ def convolution_backward(dy, cache, need_dx=True):
     return dx[:, :, padding : padding + height, padding : padding + width], dkernel, dbias
 
 
-def max_pool(x):
-    """Return (output, cache) of a 2x2 max-pool with stride 2."""
+def max_pool(x, ties="one"):
+    """Return (output, cache) of a 2x2 max-pool with stride 2.
+
+    ties: whether "one" of several largest numbers gets the gradient, the first, or "each" of them.
+    """
     n, c, height, width = x.shape
     blocks = x.reshape(n, c, height // 2, 2, width // 2, 2)
     y = blocks.max(axis=(3, 5))
-    return y, blocks == y[:, :, :, None, :, None]
+    largest = blocks == y[:, :, :, None, :, None]
+    if ties == "one":
+        found = np.zeros(y.shape, bool)
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            here = largest[:, :, :, row, :, column]
+            here &= ~found
+            found |= here
+    return y, largest
 
 
 def max_pool_backward(dy, mask):
-    """Return dx. Ties all get the gradient, as in Theano; other frameworks give it to one.
-
-    Most are zeros of a ReLU, which stops it; those of areas of one colour are not.
-    """
+    """Return dx of a max-pool."""
     n, c, height, _, width, _ = mask.shape
     return (mask * dy[:, :, :, None, :, None]).reshape(n, c, 2 * height, 2 * width)
 

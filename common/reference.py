@@ -25,7 +25,14 @@ from .tasks import TASKS, resnet50_blocks
 
 # What a framework may do otherwise, per task: the first form is the base form.
 DIALECTS = {
-    "cifar10_cnn": {},
+    "cifar10_cnn": OrderedDict(
+        [
+            # What gets the gradient of a max-pool where several numbers of a window are the
+            # largest: one of them (or each a share of it), or each all of it. Most are zeros of a
+            # ReLU, which stops it; those of an area of one colour are not.
+            ("pool_ties", ("one", "each")),
+        ]
+    ),
     "imdb_gru": OrderedDict(
         [
             # Where Adam adds epsilon: to the bias-corrected root, or to the uncorrected one
@@ -76,14 +83,14 @@ def dropout_masks(random, examples, rates, dtype):
     ]
 
 
-def _cnn_forward(weights, x, masks=None):
+def _cnn_forward(weights, x, masks=None, ties="one"):
     caches, first, second, third = [], *(masks or (1, 1, 1))
     for name in CONVOLUTIONS:
         x, cache = convolution(x, weights[name + ".weight"], weights[name + ".bias"], padding=1)
         x = np.maximum(x, 0)
         caches.append((cache, x > 0))
         if name in POOLED:
-            x, largest = max_pool(x)
+            x, largest = max_pool(x, ties)
             mask = first if name == "conv2" else second
             x = x * mask
             caches.append((largest, mask))
@@ -238,11 +245,11 @@ def loss_and_gradients(task, weights, x, y, dialect=None, masks=None):
 
     masks: of the dropouts of cifar10_cnn, from `dropout_masks`; None drops nothing out.
     """
+    dialect = full_dialect(task, dialect)
     if task == "cifar10_cnn":
-        output, cache = _cnn_forward(weights, x, masks)
+        output, cache = _cnn_forward(weights, x, masks, dialect["pool_ties"])
         loss, dlogits = softmax_cross_entropy(output, y)
         return loss, _cnn_backward(weights, dlogits, cache)
-    dialect = full_dialect(task, dialect)
     embedded = weights["embedding.weight"][x]
     last, caches = gru(weights, embedded, dialect["gru_reset"])
     output = last.dot(weights["fc.weight"].T) + weights["fc.bias"]

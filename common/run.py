@@ -297,9 +297,12 @@ class Run(object):
             "final_loss": float(np.mean(self.losses[-50:])),
         }
 
+    def _required(self):
+        return required(self.task.name)
+
     def _passed_checks(self):
         self.results.stop()
-        missing = [name for name in required(self.task.name) if name not in self.results.errors]
+        missing = [name for name in self._required() if name not in self.results.errors]
         if self._check is None or missing:
             raise RuntimeError("checks not made: %s" % (", ".join(missing) or "all"))
         return self._check

@@ -22,11 +22,15 @@ def heeded() -> Iterator[None]:
         yield
         return
     before: dict[signal.Signals, Any] = {}
+    heard = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
         # One is enough: a terminal that is closed sends several, and the clearing-up must go on.
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
+        # They are not set to SIG_IGN: of one that has come already, Python would say so on stderr.
+        if heard:
+            return
+        heard = True
         if number == getattr(signal, "SIGHUP", None):
             _let_go_of_the_terminal()
         raise KeyboardInterrupt

@@ -424,6 +424,7 @@ KERAS2 = [
             "return kernel",
             "roundtrip|logits|losses",
         ),
+        ("the dialect of another backend", 'K.backend() == "theano" else', "False else", "losses"),
     ),
     *of(
         "keras2-tensorflow",
@@ -506,6 +507,7 @@ LASAGNE_DYNET_SONNET = [
             "return array if array.ndim == 4 else array.T",
             "losses",
         ),
+        ("a dialect not declared", ', dialect={"pool_ties": "each"}', "", "losses"),
     ),
     *of(
         "lasagne",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from common import check
+from common import check, weights
 from rosetta.options import Options
 from rosetta.project import Project
 from rosetta.registry import TASKS
@@ -28,6 +28,7 @@ LIMITS = {dict(check.LIMITS)}
 def required(task):
     return { ({task: list(check.required(task)) for task in TASKS}) }[task]
 """
+WEIGHTS = f"SPECS = { {TASK: dict(weights.SPECS[TASK])} }"
 
 
 def fill(project: Project, notebooks: Mapping[str, str], task: str = TASK) -> Project:
@@ -40,7 +41,7 @@ def fill(project: Project, notebooks: Mapping[str, str], task: str = TASK) -> Pr
         (project.data / name).mkdir(parents=True, exist_ok=True)
         (project.data / name / "dataset.json").write_text('{"data": "real"}')
     project.common.mkdir(exist_ok=True)
-    for name, text in {"__init__": "", "tasks": "", "check": CHECK}.items():
+    for name, text in {"__init__": "", "tasks": "", "check": CHECK, "weights": WEIGHTS}.items():
         (project.common / f"{name}.py").write_text(text)
     return project
 

@@ -61,6 +61,15 @@ def test_a_page_begins_with_the_most_familiar_rows(project: Project) -> None:
     assert Site(project).pair()[0] == "cntk"
 
 
+def test_who_gets_the_gradient_of_ties_is_said_as_the_check_proves_it() -> None:
+    project = Project(ROOT)
+    for name, family in families.load(project, registry.load(project).values()).items():
+        file = project.notebooks / "cifar10_cnn" / f"{name}.ipynb"
+        if file.exists():
+            said = family.differences["pooling-ties"].text
+            assert ("each of them" in said) == ("pool_ties" in file.read_text()), name
+
+
 def test_nothing_central_names_a_row() -> None:
     project = Project(ROOT)
     rows = registry.load(project)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from common import reference, tasks, weights
+from common import expected, layers, reference, tasks, weights
 
 
 def random_weights(shapes, scale=0.5):
@@ -48,6 +48,39 @@ def test_gradients_of_the_cnn_agree_with_finite_differences():
     for name in parameters:
         numeric = numeric_gradient("cifar10_cnn", parameters, name, x, y)
         np.testing.assert_allclose(gradients[name], numeric, rtol=1e-5, atol=1e-8, err_msg=name)
+
+
+def test_the_gradient_of_a_max_pool_goes_to_one_of_the_largest_or_to_each():
+    x = np.array([[[[3.0, 3.0, 1.0, 2.0], [3.0, 0.0, 2.0, 1.0]]]])
+    for ties, wanted in (("one", [[5, 0, 0, 7], [0, 0, 0, 0]]), ("each", [[5, 5, 0, 7], [5, 0, 7, 0]])):
+        y, cache = layers.max_pool(x, ties)
+        assert y.ravel().tolist() == [3, 2]
+        dx = layers.max_pool_backward(np.array([[[[5.0, 7.0]]]]), cache)
+        assert dx[0, 0].tolist() == wanted
+
+
+def test_where_numbers_stay_equal_the_gradient_is_that_of_one_of_them():
+    """All weights change the numbers of an area of one colour alike."""
+    parameters, x, y = small_cnn()
+    x[:] = x[:, :, :1, :1]
+    numeric = numeric_gradient("cifar10_cnn", parameters, "conv2.bias", x, y)
+    for ties, right in (("one", True), ("each", False)):
+        dialect = {"pool_ties": ties}
+        gradients = reference.loss_and_gradients("cifar10_cnn", parameters, x, y, dialect)[1]
+        assert np.allclose(gradients["conv2.bias"], numeric, rtol=1e-5, atol=1e-8) == right
+
+
+def test_whichever_of_the_largest_gets_it_the_steps_of_the_check_are_the_same(monkeypatch):
+    def last(x, ties):
+        y, largest = layers.max_pool(x[:, :, ::-1, ::-1], ties)
+        return y[:, :, ::-1, ::-1], largest[:, :, ::-1, ::-1, ::-1, ::-1]
+
+    start = expected.in_float64(weights.check_weights("cifar10_cnn"))
+    batches = [(x[:4].astype(np.float64), y[:4]) for x, y in expected.examples("cifar10_cnn")[1]]
+    wanted = reference.train("cifar10_cnn", start, batches)[1]
+    monkeypatch.setattr(reference, "max_pool", last)
+    for name, array in reference.train("cifar10_cnn", start, batches)[1].items():
+        np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-13, err_msg=name)
 
 
 GRU_DIALECTS = list(itertools.product(("after", "before"), ("separate", "shared", "input")))

@@ -497,7 +497,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(project: Project)
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
-    assert process.returncode == runner.INTERRUPTED
+    assert process.returncode == runner.INTERRUPTED, said
     assert "Interrupted. What was finished is recorded" in said
     assert living(project) == []
     assert record_of(project, "a")["status"] == "ok"

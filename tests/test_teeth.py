@@ -277,7 +277,8 @@ class InADialect(Program):
         return reference.activations(self.task, self.weights, x, self.dialect)
 
     def gradients(self, x, y):
-        return reference.loss_and_gradients(self.task, self.weights, x, y, self.dialect)
+        masks = self.masks(len(x))
+        return reference.loss_and_gradients(self.task, self.weights, x, y, self.dialect, masks)
 
 
 class ResetBefore(InADialect):
@@ -293,6 +294,10 @@ class SharedBiases(InADialect):
 
     def take_in(self, weights):
         return reference.held_weights(self.task, weights, self.dialect)
+
+
+class GradientToEachOfTheLargest(InADialect):
+    dialect = {"pool_ties": "each"}  # noqa: RUF012
 
 
 class LazyEmbedding(Program):
@@ -348,6 +353,7 @@ MISTAKES = {
         SoftmaxTwice,
         SoftmaxTwiceInTraining,
         LastPartBatchDropped,
+        GradientToEachOfTheLargest,
     ],
     "imdb_gru": [
         GatesInAnotherOrder,
@@ -461,7 +467,15 @@ def test_a_mistake_of_the_optimiser_leaves_every_layer_in_order():
         put_through(NoMomentum, "cifar10_cnn")
 
 
-@pytest.mark.parametrize("program_class", [ResetBefore, EpsilonHat, SharedBiases])
-def test_a_dialect_passes_once_it_is_declared(program_class):
-    check = put_through(program_class, "imdb_gru", program_class.dialect)
+@pytest.mark.parametrize(
+    ("task", "program_class"),
+    [
+        ("cifar10_cnn", GradientToEachOfTheLargest),
+        ("imdb_gru", ResetBefore),
+        ("imdb_gru", EpsilonHat),
+        ("imdb_gru", SharedBiases),
+    ],
+)
+def test_a_dialect_passes_once_it_is_declared(task, program_class):
+    check = put_through(program_class, task, program_class.dialect)
     assert 0 < check.dialect_losses < 0.1
