@@ -52,7 +52,10 @@ def test_gradients_of_the_cnn_agree_with_finite_differences():
 
 def test_the_gradient_of_a_max_pool_goes_to_one_of_the_largest_or_to_each():
     x = np.array([[[[3.0, 3.0, 1.0, 2.0], [3.0, 0.0, 2.0, 1.0]]]])
-    for ties, wanted in (("one", [[5, 0, 0, 7], [0, 0, 0, 0]]), ("each", [[5, 5, 0, 7], [5, 0, 7, 0]])):
+    for ties, wanted in (
+        ("one", [[5, 0, 0, 7], [0, 0, 0, 0]]),
+        ("each", [[5, 5, 0, 7], [5, 0, 7, 0]]),
+    ):
         y, cache = layers.max_pool(x, ties)
         assert y.ravel().tolist() == [3, 2]
         dx = layers.max_pool_backward(np.array([[[[5.0, 7.0]]]]), cache)

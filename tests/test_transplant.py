@@ -197,6 +197,10 @@ def test_weights_move_from_every_row_to_every_other(
     assert move(rows) == 0
     assert "to one: ok" in capsys.readouterr().out
     assert move(rows, force=True) == 0
+    assert ", stale (" not in rows.results_md.read_text()
+    add(rows, "two", "model.weights['fc.bias'] += 0")
+    report.write(rows)
+    assert ", stale ([all figures]" in rows.results_md.read_text()
 
 
 @pytest.mark.slow

@@ -149,13 +149,16 @@ class Keys:
         sources = (data.get(name) or {} for name in ("data_source", "weights_source"))
         sums = [source["sha256"] for source in sources if source.get("sha256")]
         return {
-            "notebook": self.notebook(cell.notebook),
-            "common": self._common[cell.trains],
+            **self.of_files(cell),
             "environment": environment,
             "parameters": digest(dict(parameters)),
             "data": digest([data["data"], data["weights"], *sums]),
             "machine": machine,
         }
+
+    def of_files(self, cell: Cell) -> dict[str, str]:
+        """Return the parts of a cell's key that its notebook and common/ make."""
+        return {"notebook": self.notebook(cell.notebook), "common": self._common[cell.trains]}
 
     def why_stale(self, record: Record, cell: Cell | None) -> str | None:
         """Return what has changed since a record was made, in words; None where nothing has.
@@ -165,11 +168,7 @@ class Keys:
         if cell is None:
             return "its row or its notebook is gone"
         parameters = {**record.get("parameters", {}), **cell.framework.parameters}
-        now = {
-            "notebook": self.notebook(cell.notebook),
-            "common": self._common[cell.trains],
-            "parameters": digest(parameters),
-        }
+        now = {**self.of_files(cell), "parameters": digest(parameters)}
         if not record.get("environment", {}).get("here"):
             now["environment"] = self.environment(cell.framework, record.get("device", "cpu"))
         return changed(record, now)

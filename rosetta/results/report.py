@@ -25,6 +25,7 @@ from rosetta.results.groups import Group
 from rosetta.results.markdown import linked, plain, table_row
 from rosetta.results.overview import PROFILES, Overview
 from rosetta.results.records import BrokenRecordError, Record
+from rosetta.results.transplants import Matrix
 
 Kind = TypeVar("Kind")
 
@@ -153,10 +154,18 @@ class Report(Overview):
                     "rows": [(self.title(name), cells) for name, cells in rows.items()],
                     "worst": transplants.worst(matrix),
                     "synthetic": matrix.data != "real",
+                    "stale": self._is_stale(matrix),
                     "file": self.project.relative(file),
                 }
             )
         return found
+
+    def _is_stale(self, matrix: Matrix) -> bool:
+        """Say whether a row into which weights were loaded has changed since, or is gone."""
+        cells = [(each, self.cells.get((matrix.task, n))) for n, each in matrix.targets.items()]
+        return any(
+            cell is None or target.files != self.keys.of_files(cell) for target, cell in cells
+        )
 
     def _notebook(self, task: str, name: str) -> str | None:
         """Return where the notebook of a row is, if it still has one."""

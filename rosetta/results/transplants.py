@@ -52,6 +52,7 @@ class Target(msgspec.Struct):
     started: Time
     examples: Count
     dialect: dict[Key, Text]
+    files: dict[Key, Hash] = {}  # the parts of the key that its notebook and common/ make
     pairs: dict[Name, Pair] = {}
     failure: Notes | None = None
 

@@ -166,6 +166,7 @@ class Move:
             target = matrix.targets.get(name)
             if target is None or target.key != key[name]:
                 matrix.targets[name] = _empty(key[name])
+                matrix.targets[name].files = self.look.keys.of_files(self.cells[name])
                 self._file(name).unlink(missing_ok=True)
                 for each in matrix.targets.values():
                     if name in each.pairs:
