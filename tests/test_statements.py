@@ -199,17 +199,17 @@ STATEMENTS = {
 @pytest.mark.notebooks
 @pytest.mark.parametrize("row", STATEMENTS)
 def test_statements_hold_in_the_environment_of_the_row(row: str) -> None:
-    framework = ROWS[row]
     first, *others = STATEMENTS[row].items()
     lines = [first[1], *(f"assert {code}, {name!r}" for name, code in others)]
-    python = build.ensure(PROJECT, framework, "cpu", print)
-    done = subprocess.run(
-        [str(python), "-c", "\n".join(lines)],
-        env={**variables.resolve(framework.variables, "cpu"), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
+    done = run_in(row, "\n".join(lines))
     assert done.returncode == 0, done.stderr[-1500:]
+
+
+def run_in(row: str, code: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run code in the environment of a row, with its variables and more."""
+    python = build.ensure(PROJECT, ROWS[row], "cpu", print)
+    env = {**variables.resolve(ROWS[row].variables, "cpu"), "PATH": "", **more}
+    return subprocess.run([str(python), "-c", code], env=env, capture_output=True, text=True)
 
 
 CNTK_STEP = """
@@ -227,10 +227,34 @@ cntk.Trainer(model, (loss, None), [learner]).train_minibatch(data)
 @pytest.mark.notebooks
 @pytest.mark.parametrize(("threads", "code"), [("1", -signal.SIGFPE), ("2", 0)])
 def test_cntk_needs_two_threads(threads: str, code: int) -> None:
-    python = build.ensure(PROJECT, ROWS["cntk"], "cpu", print)
-    env = {**variables.resolve(ROWS["cntk"].variables, "cpu"), "PATH": ""}
-    done = subprocess.run([str(python), "-c", CNTK_STEP], env={**env, "OMP_NUM_THREADS": threads})
-    assert done.returncode == code
+    assert run_in("cntk", CNTK_STEP, OMP_NUM_THREADS=threads).returncode == code
+
+
+GLUON_FOLDS = """
+import mxnet as mx
+from mxnet.gluon import nn
+
+compiled = {"backend": "MKLDNN", "static_alloc": True, "static_shape": True}
+x = mx.nd.random.uniform(shape=(1, 8, 4, 4))
+model = nn.HybridSequential()
+model.add(nn.Conv2D(8, 3, in_channels=8), nn.BatchNorm(in_channels=8))
+model.initialize()
+model.hybridize(**compiled)
+before = model(x).asnumpy()
+model[1].gamma.set_data(2 * model[1].gamma.data())
+later = model(x).asnumpy()
+model.hybridize(**compiled)
+again = model(x).asnumpy()
+assert abs(again - 2 * before).max() < 1e-5, (before, again)
+assert abs(later - again).max() > 1e-3, (later, again)
+"""
+
+
+@pytest.mark.notebooks
+def test_what_gluons_backend_folded_does_not_follow_a_parameter() -> None:
+    """Why `load_weights` of Gluon's ResNet-50 hybridizes again."""
+    done = run_in("gluon", GLUON_FOLDS)
+    assert done.returncode == 0, done.stderr[-1500:]
 
 
 @pytest.mark.parametrize("row", STATEMENTS)
