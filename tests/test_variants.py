@@ -8,7 +8,7 @@ from small_project import HERE, TASK, fill
 from rosetta import cli, registry
 from rosetta.errors import UserError
 from rosetta.project import Project
-from rosetta.results import variants
+from rosetta.results import report, variants
 from rosetta.variants import files, runner
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +91,19 @@ def test_rounds_that_were_made_are_kept_until_something_changes(
     rounds = rounds_of(tried)
     assert rounds.measured["faster"].speeds == [300.0, 300.0]
     assert "row: notebook" not in capsys.readouterr().out  # whose rounds stand
+
+
+def test_figures_of_another_notebook_are_marked(tried: Project) -> None:
+    assert measure(tried, rounds=1) == 0
+    assert ", stale ([all figures]" not in tried.results_md.read_text()
+    (cell,) = registry.cells(tried, [registry.load(tried)["row"]], [TASK])
+    cell.notebook.write_text(
+        cell.notebook.read_text().replace("task = Path", "later = 1; task = Path")
+    )
+    report.write(tried)
+    assert ", stale ([all figures]" in tried.results_md.read_text()
+    assert measure(tried, rounds=1) == 0
+    assert ", stale ([all figures]" not in tried.results_md.read_text()
 
 
 @pytest.mark.parametrize(

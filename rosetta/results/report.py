@@ -25,7 +25,6 @@ from rosetta.results.groups import Group
 from rosetta.results.markdown import linked, plain, table_row
 from rosetta.results.overview import PROFILES, Overview
 from rosetta.results.records import BrokenRecordError, Record
-from rosetta.results.transplants import Matrix
 
 Kind = TypeVar("Kind")
 
@@ -154,18 +153,19 @@ class Report(Overview):
                     "rows": [(self.title(name), cells) for name, cells in rows.items()],
                     "worst": transplants.worst(matrix),
                     "synthetic": matrix.data != "real",
-                    "stale": self._is_stale(matrix),
+                    "stale": any(
+                        self._has_changed(matrix.task, name, target.files)
+                        for name, target in matrix.targets.items()
+                    ),
                     "file": self.project.relative(file),
                 }
             )
         return found
 
-    def _is_stale(self, matrix: Matrix) -> bool:
-        """Say whether a row into which weights were loaded has changed since, or is gone."""
-        cells = [(each, self.cells.get((matrix.task, n))) for n, each in matrix.targets.items()]
-        return any(
-            cell is None or target.files != self.keys.of_files(cell) for target, cell in cells
-        )
+    def _has_changed(self, task: str, name: str, files: Mapping[str, str]) -> bool:
+        """Say whether a row's notebook or common/ are no more what they were, or gone."""
+        cell = self.cells.get((task, name))
+        return cell is None or files != self.keys.of_files(cell)
 
     def _notebook(self, task: str, name: str) -> str | None:
         """Return where the notebook of a row is, if it still has one."""
@@ -181,6 +181,7 @@ class Report(Overview):
                 "machine": rounds.machine,
                 "unit": rounds.unit,
                 "rows": variants.rows(rounds),
+                "stale": self._has_changed(rounds.task, rounds.framework, rounds.files),
                 "file": self.project.relative(file),
             }
             for file, rounds in self._beside(variants.FOLDER, variants.read)

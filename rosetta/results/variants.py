@@ -45,6 +45,7 @@ class Rounds(msgspec.Struct):
     profile: Name
     unit: Text
     started: Time
+    files: dict[Name, Hash] = {}  # the parts of the key that the notebook and common/ make
     measured: dict[Name, Measured] = {}
 
     def ratio(self, name: str) -> float | None:

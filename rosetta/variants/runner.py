@@ -107,6 +107,7 @@ class Series:
                     continue
                 self._measure(rounds, name, number, data)
                 variants.write(self.project, rounds)
+        variants.write(self.project, rounds)
         return not rounds.measured[NOTEBOOK].failure
 
     def _rounds(self, data: dict[str, Any]) -> Rounds:
@@ -126,6 +127,7 @@ class Series:
                 found.measured[each] = Measured(title=variant.title, key=key)
             found.measured[each].refused = variant.refused
         found.measured = {each: found.measured[each] for each in self.variants}
+        found.files = self.look.keys.of_files(self.cell)
         return found
 
     def _measure(self, rounds: Rounds, name: str, number: int, data: dict[str, Any]) -> None:
