@@ -120,4 +120,4 @@ def test_a_rate_far_below_an_earlier_one_is_said_and_the_best_counts(
     assert product.measure(before=198.0) is None
     assert product.measure(before=None) is None
     assert "90 GFLOP/s, 200 before" in (product.measure(before=None) or "")
-    assert product.best == 200.0
+    assert product.rates == {"matmul_gflops": 200.0, "matmul_last_gflops": 90.0}

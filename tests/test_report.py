@@ -283,6 +283,29 @@ def test_a_busy_machine_and_jumping_epochs_are_marked(project: Project) -> None:
     assert row_of(without_start(text_of(project)), "Row row")["status"] == "ok, stale"
 
 
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({"matmul_gflops": 150.0}, "150"),  # the whole run was slow
+        ({"matmul_gflops": 200.0, "matmul_last_gflops": 130.0}, "130"),  # this row alone was
+        ({"matmul_gflops": 170.0, "matmul_last_gflops": 165.0}, None),
+        ({"matmul_gflops": None, "matmul_last_gflops": None}, None),
+    ],
+)
+def test_a_machine_slower_than_it_has_been_is_a_busy_one(
+    project: Project, rates: dict[str, float | None], said: str | None
+) -> None:
+    fill(project, {"row": "ok_record", "other": "ok_record"})
+    records.write(project, a_record(framework="other"))
+    records.write(project, a_record(machine={**a_record()["machine"], **rates}))
+    text = text_of(project)
+    mark = ", busy machine" if said else ""
+    assert row_of(without_start(text), "Row row")["status"] == "ok, stale" + mark
+    assert row_of(without_start(text), "Row other")["status"] == "ok, stale"
+    remark = f"its matrix product gave {said} GFLOP/s, where it has given 200"
+    assert (remark in text) == bool(said)
+
+
 def test_the_readme_shows_the_machine_that_ran_the_present_code(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,6 @@ from rosetta.results.records import Record
 NONE = "—"
 # What the widest vectors of a processor are called.
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
-BUSY = 0.25  # cores with other work, from which on a row is marked
-UNSTEADY = 1.25  # times the slowest epoch's speed
 
 
 def of(group: Group, unit: str) -> dict[str, Any]:
@@ -153,27 +151,6 @@ def state(record: Record) -> str:
     if not record.get("trains", True):
         marks = ["inference alone", *marks]
     return ", ".join([record["status"], *marks])
-
-
-def busy(record: Record) -> str | None:
-    """Return in words that the machine had other work while a record was made, if it had."""
-    others = record.get("run", {}).get("other_cores", 0.0)
-    if others < BUSY:
-        return None
-    return f"made on a busy machine: {others:.1f} of its cores had other work"
-
-
-def unsteady(record: Record) -> str | None:
-    """Return in words that the epochs of a training ran at different speeds, if they did."""
-    speeds = [
-        float(each["examples"]) / float(each["seconds"])
-        for each in record.get("epochs", [])[1:]
-        if each.get("examples") and each.get("seconds")
-    ]
-    if not speeds or max(speeds) < UNSTEADY * min(speeds):
-        return None
-    unit = record.get("unit", "examples")
-    return f"its epochs ran at {number(min(speeds))} to {number(max(speeds))} {unit}/s"
 
 
 def machine_title(machine: Mapping[str, Any]) -> str:

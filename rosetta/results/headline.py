@@ -56,7 +56,9 @@ def _table(overview: Overview, group: Group) -> Headline:
     makers: dict[str, Callable[[str], str]] = {
         "accuracy, whole training": lambda name: _accuracy(overview, group, name),
         "seconds, whole training": lambda name: _seconds(overview, group, name),
-        ", ".join([f"{columns.unit(group)}/s", *group.stand_ins]): lambda name: _speed(group, name),
+        ", ".join([f"{columns.unit(group)}/s", *group.stand_ins]): lambda name: _speed(
+            overview, group, name
+        ),
         "per core": lambda name: _per_core(group, name),
         f"[{accuracies['title']}]({accuracies['source']})": lambda name: (
             f"{known[name]} %" if name in known else columns.NONE
@@ -105,7 +107,7 @@ def _seconds(overview: Overview, group: Group, name: str) -> str:
     return columns.number(found[0]) if found and found[0] else columns.NONE
 
 
-def _speed(group: Group, name: str) -> str:
+def _speed(overview: Overview, group: Group, name: str) -> str:
     record = _record(group, name)
     if record is None:
         return "not run"
@@ -113,7 +115,7 @@ def _speed(group: Group, name: str) -> str:
         return str(record["status"])
     if not record.get("trains", True):
         return "inference alone"
-    marks = [*group.own_stand_ins(record), *(["busy machine"] if columns.busy(record) else [])]
+    marks = [*group.own_stand_ins(record), *(["busy machine"] if overview.busy(record) else [])]
     return columns.number(columns.speed(record)) + (f" ({', '.join(marks)})" if marks else "")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from rosetta import registry
 from rosetta.project import Project
 from rosetta.registry import Cell, Framework
-from rosetta.results import columns, keys
+from rosetta.results import columns, conditions, keys
 from rosetta.results.groups import Group
 from rosetta.results.records import BrokenRecordError, Record
 
@@ -114,6 +115,18 @@ class Overview:
             cell: Cell | None = self.cells.get((record["task"], record["framework"]))
             self._stale[id(record)] = self.keys.why_stale(record, cell)
         return self._stale[id(record)]
+
+    def busy(self, record: Record) -> str | None:
+        """Return in words that others used the machine while a record was made, if they did."""
+        return conditions.busy(record, self._fastest[record["machine"]["name"]])
+
+    @cached_property
+    def _fastest(self) -> dict[str, float | None]:
+        """The best matrix product of every machine."""
+        machines: dict[str, list[Mapping[str, Any]]] = {}
+        for record in self.records:
+            machines.setdefault(record["machine"]["name"], []).append(record["machine"])
+        return {name: conditions.fastest(found) for name, found in machines.items()}
 
     def ordered(self, found: Iterable[Record]) -> list[Record]:
         """Return records fastest first, those without figures last."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from rosetta.project import Project
 from rosetta.results import (
     columns,
+    conditions,
     glance,
     headline,
     plot_data,
@@ -264,9 +265,9 @@ class Report(Overview):
             marks.append("stale")
         if "last_try" in record:
             marks.append("last try failed")
-        if columns.busy(record):
+        if self.busy(record):
             marks.append("busy machine")
-        if columns.unsteady(record):
+        if conditions.unsteady(record):
             marks.append("unsteady")
         if record["environment"].get("differs"):
             marks.append("other versions")
@@ -301,7 +302,7 @@ class Report(Overview):
             yield f"stale, {why}"
         if failure := records.last_try(record):
             yield failure
-        for remark in (columns.busy(record), columns.unsteady(record)):
+        for remark in (self.busy(record), conditions.unsteady(record)):
             if remark:
                 yield remark
         environment = record["environment"]

@@ -38,7 +38,8 @@ class Machine(TypedDict):
     driver: NotRequired[Text | None]
     cuda: NotRequired[Text | None]
     system: Text
-    matmul_gflops: NotRequired[Amount | None]
+    matmul_gflops: NotRequired[Amount | None]  # the best that its run saw
+    matmul_last_gflops: NotRequired[Amount | None]  # the last before the row
     accelerator_gflops: NotRequired[dict[Key, Amount | None] | None]
 
 

@@ -174,12 +174,10 @@ class Cluster:
             "device": setting.device,
             "timeout": setting.timeout,
         }
-        product = worker.product
-        due = setting.profile != "smoke" and product.is_due()
         question = {
             "ask": "execute",
             "options": self._options(chosen),
-            "matmul": {"due": due, "best": product.best},
+            "measure": setting.profile != "smoke" and worker.product.is_due(),
         }
         self.pool.ask(worker, question, task, leased=True)
         self.display.line(f"{task.cell.task} {task.cell.framework.name} on {worker.address} ...")
@@ -275,6 +273,7 @@ class Cluster:
             warning = worker.product.note(answer["matmul_gflops"], task.matrix.fastest_before())
             if warning:
                 self.display.line(f"  {worker.address}: {warning}", style="yellow")
+        record["machine"].update(worker.product.rates)
         notebook = json.loads(files["executed.json"]) if "executed.json" in files else None
         done = Done(record, notebook, self._weights(files), tuple(answer["replaced"]))
         task.matrix.say_what_was_replaced(done)

@@ -20,13 +20,12 @@ import psutil
 
 from rosetta.environments import processor
 from rosetta.errors import UserError
+from rosetta.results.conditions import SLOWED
 
 MATMUL_SIZE = 4096
 MATMUL_REPEATS = 4
 # How long a measured rate stands for the machine: cores may be lent to others in between.
 MATMUL_LASTS_SECONDS = 240
-# Below this part of the rate that a machine has shown before, something else is using its cores.
-BUSY = 0.8
 FINGERPRINT = ("processor", "accelerator", "cores", "threads", "driver", "system", "vectors")
 # Rented machines of one processor name may differ in these, and threefold in speed; widest first.
 VECTORS = ("avx512f", "avx2", "avx", "sve", "asimd")
@@ -67,8 +66,8 @@ def choose_device(device: str) -> str:
 def describe(device: str) -> dict[str, Any]:
     """Return the machine of a record, as a run on `device` sees it.
 
-    The accelerator counts only for runs on it. matmul_gflops and accelerator_gflops are null
-    until they are measured.
+    The accelerator counts only for runs on it. The rates (matmul_gflops, matmul_last_gflops,
+    accelerator_gflops) are null until they are measured.
     """
     gpu = (accelerator() if device == "gpu" else None) or {}
     machine = {
@@ -83,6 +82,7 @@ def describe(device: str) -> dict[str, Any]:
         "cuda": gpu.get("cuda"),
         "system": _system(),
         "matmul_gflops": None,
+        "matmul_last_gflops": None,
         "accelerator_gflops": None,
     }
     return {"name": _name(machine), **machine}
@@ -103,11 +103,12 @@ class MatrixProduct:
     """The matrix product of this machine, measured again every few minutes of a run.
 
     A rate measured while something else used the cores would make every row look fast, so what
-    counts is the best that was seen in the run.
+    counts is the best that was seen in the run; the last one says what the next row meets.
     """
 
     def __init__(self) -> None:
         self.best: float | None = None
+        self.last: float | None = None
         self.measured_at = -math.inf
 
     def is_due(self) -> bool:
@@ -119,15 +120,20 @@ class MatrixProduct:
 
     def note(self, found: float, before: float | None) -> str | None:
         """Take down what was measured just now; return what `measure` does."""
-        self.best = max(found, self.best or 0.0)
+        self.best, self.last = max(found, self.best or 0.0), found
         self.measured_at = time.monotonic()
         known = max(self.best, before or 0.0)
-        if found >= BUSY * known:
+        if found >= SLOWED * known:
             return None
         return (
             f"something else is using this machine: its matrix product gives {found:.0f} GFLOP/s, "
             f"{known:.0f} before; the speeds measured now are too low"
         )
+
+    @property
+    def rates(self) -> dict[str, float | None]:
+        """What the record of the next row says of it, in GFLOP/s."""
+        return {"matmul_gflops": self.best, "matmul_last_gflops": self.last}
 
 
 @cache

@@ -13,7 +13,7 @@ from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
 from rosetta.registry import Cell
-from rosetta.results import publish, records, report
+from rosetta.results import conditions, publish, records, report
 from rosetta.results.times import Times
 from rosetta.runs import outcomes, words
 from rosetta.runs.cell import Done
@@ -146,9 +146,8 @@ class Matrix:
     def fastest_before(self) -> float | None:
         """Return the best matrix product among the records of this machine."""
         machine = self.setting.machine["name"]
-        found = [record["machine"] for record in records.read_all(self.project, machine)[0]]
-        rates = [each["matmul_gflops"] for each in found if each.get("matmul_gflops")]
-        return max(rates, default=None)
+        found = records.read_all(self.project, machine)[0]
+        return conditions.fastest(record["machine"] for record in found)
 
     def save_outputs(self) -> None:
         """Write outputs into notebooks/: those of the row that runs a notebook as it stands."""

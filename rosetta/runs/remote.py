@@ -37,7 +37,7 @@ def answer(project: Project, folder: Path) -> None:
         if question["ask"] == "describe":
             found = _describe(project, options)
         else:
-            found = _execute(project, options, folder, question["matmul"])
+            found = _execute(project, options, folder, question["measure"])
     (folder / "answer.json").write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -62,13 +62,10 @@ def _describe(project: Project, options: Options) -> dict[str, Any]:
     }
 
 
-def _execute(
-    project: Project, options: Options, folder: Path, matmul: Mapping[str, Any]
-) -> dict[str, Any]:
+def _execute(project: Project, options: Options, folder: Path, measure: bool) -> dict[str, Any]:
     """Execute one cell; write its record and its notebook, return what was measured beside it."""
     (one,) = select(project, options)
     setting = make_setting(project, options, [one.framework])
-    setting.machine["matmul_gflops"] = matmul["best"]
     data = datasets.ensure(project, [one.task], options.mirror, print)[one.task]
     look = Look(project, setting)
     python = cell.pythons(project, setting, [one.framework], print)[one.framework.name]
@@ -77,9 +74,8 @@ def _execute(
         done = cell.unavailable(look, one, data, python)
     else:
         with _lease(project, setting):
-            if matmul["due"]:
+            if measure:
                 measured = machine.matmul_gflops()
-                setting.machine["matmul_gflops"] = max(measured, matmul["best"] or 0.0)
             done = cell.execute(look, one, data, python)
     (folder / "record.json").write_text(records.dumps(done.record), encoding="utf-8")
     if done.weights is not None:

@@ -181,7 +181,7 @@ class Run:
             return
         with self.display.busy("Matrix product"):
             warning = product.measure(self._fastest_before)
-        self.setting.machine["matmul_gflops"] = product.best
+        self.setting.machine.update(product.rates)
         self.display.log(f"matrix product of this machine: {product.best:.0f} GFLOP/s")
         if warning:
             self.display.line(f"  {warning}", style="yellow")
