@@ -72,9 +72,8 @@ def test_a_notebook_and_its_variants_are_run_in_turn(
     order = [line.split("row: ")[1].split(":")[0] for line in said if "row: " in line]
     assert order == ["notebook", "faster", "wrong", "faster", "notebook"]
     text = tried.results_md.read_text()
-    assert (
-        "| twice as fast | 200 (200 to 200) | 2.00 | 1.5 | not chosen: costs a compiler |" in text
-    )
+    said = "faster in every round; not chosen: costs a compiler"
+    assert f"| twice as fast | 200 (200 to 200) | 2.00 | 1.5 | {said} |" in text
     assert "failed: ValueError: logits: over the limit" in text
     assert not list(tried.results.glob("*/smoke"))  # records are made by runs alone
 
@@ -91,6 +90,10 @@ def test_rounds_that_were_made_are_kept_until_something_changes(
     rounds = rounds_of(tried)
     assert rounds.measured["faster"].speeds == [300.0, 300.0]
     assert "row: notebook" not in capsys.readouterr().out  # whose rounds stand
+    add(tried, "faster", FASTER.replace("200.0", "300.0").replace("a compiler", "patience"))
+    assert measure(tried, rounds=2) == 0
+    assert "pictures/s" not in capsys.readouterr().out
+    assert "not chosen: costs patience" in tried.results_md.read_text()
 
 
 def test_figures_of_another_notebook_are_marked(tried: Project) -> None:
@@ -104,6 +107,25 @@ def test_figures_of_another_notebook_are_marked(tried: Project) -> None:
     assert ", stale ([all figures]" in tried.results_md.read_text()
     assert measure(tried, rounds=1) == 0
     assert ", stale ([all figures]" not in tried.results_md.read_text()
+
+
+@pytest.mark.parametrize(
+    ("speeds", "said"),
+    [
+        ([101.0, 140.0, 200.0], "faster in every round"),
+        ([99.0, 140.0, 200.0], "no difference beyond the spread"),
+        ([99.0, 110.0], "slower in every round"),
+        ([], ""),
+    ],
+)
+def test_what_does_not_differ_beyond_its_spread_is_said(speeds: list[float], said: str) -> None:
+    measured = {
+        variants.NOTEBOOK: variants.Measured("", "", speeds=[100.0, 120.0, 150.0]),
+        "other": variants.Measured("", "", speeds=speeds),
+    }
+    rounds = variants.Rounds(1, TASK, "row", "machine", "quick", "pictures", "", measured=measured)
+    assert rounds.verdict("other") == said
+    assert not rounds.verdict(variants.NOTEBOOK)
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,23 @@ class Rounds(msgspec.Struct):
 
     def ratio(self, name: str) -> float | None:
         """Return the speed of a variant over the notebook's own, round by round, the median."""
-        own = self.measured.get(NOTEBOOK)
-        if own is None:
-            return None
-        pairs = zip(self.measured[name].speeds, own.speeds, strict=False)
-        ratios = [one / other for one, other in pairs if other]
+        ratios = self._ratios(name)
         return statistics.median(ratios) if ratios else None
+
+    def verdict(self, name: str) -> str:
+        """Return in words whether a variant was faster in every round, slower, or neither."""
+        ratios = self._ratios(name)
+        if name == NOTEBOOK or not ratios:
+            return ""
+        if min(ratios) > 1:
+            return "faster in every round"
+        return "slower in every round" if max(ratios) < 1 else "no difference beyond the spread"
+
+    def _ratios(self, name: str) -> list[float]:
+        own = self.measured.get(NOTEBOOK)
+        speeds = own.speeds if own else []
+        pairs = zip(self.measured[name].speeds, speeds, strict=False)
+        return [one / other for one, other in pairs if other]
 
 
 def path(project: Project, machine: str, task: str, framework: str) -> Path:
@@ -88,5 +99,6 @@ def _row(rounds: Rounds, name: str) -> list[str]:
         return [each.title, "—", "—", "—", f"failed: {each.failure or 'not measured'}"]
     spread = f"{each.speed:.4g} ({min(each.speeds):.4g} to {max(each.speeds):.4g})"
     first = f"{statistics.median(each.first_steps):.3g}" if each.first_steps else "—"
-    said = f"not chosen: {each.refused}" if each.refused else ""
-    return [each.title, spread, f"{ratio:.2f}" if ratio else "—", first, said]
+    said = [rounds.verdict(name), f"not chosen: {each.refused}" if each.refused else ""]
+    words = "; ".join(filter(None, said))
+    return [each.title, spread, f"{ratio:.2f}" if ratio else "—", first, words]

@@ -120,11 +120,12 @@ class Series:
             found = Rounds(variants.SCHEMA, task, name, machine, profile, "", started)
         own = keys.digest(self.look.key_parts(self.cell, data))
         for each, variant in self.variants.items():
-            key = keys.digest([own, msgspec.to_builtins(variant)])
+            key = keys.digest([own, dict(variant.variables), msgspec.to_builtins(variant.replace)])
             known = found.measured.get(each)
             # Rounds are compared side by side: where the notebook is new, all are.
             if known is None or known.key != key:
                 found.measured[each] = Measured(title=variant.title, key=key)
+            found.measured[each].title = variant.title  # words, which change no figure
             found.measured[each].refused = variant.refused
         found.measured = {each: found.measured[each] for each in self.variants}
         found.files = self.look.keys.of_files(self.cell)
