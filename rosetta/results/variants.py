@@ -54,13 +54,14 @@ class Rounds(msgspec.Struct):
         return statistics.median(ratios) if ratios else None
 
     def verdict(self, name: str) -> str:
-        """Return in words whether a variant was faster in every round, slower, or neither."""
+        """Return in words in how many rounds a variant was faster than the notebook."""
         ratios = self._ratios(name)
         if name == NOTEBOOK or not ratios:
             return ""
-        if min(ratios) > 1:
-            return "faster in every round"
-        return "slower in every round" if max(ratios) < 1 else "no difference beyond the spread"
+        faster = sum(ratio > 1 for ratio in ratios)
+        if 0 < faster < len(ratios):
+            return f"faster in {faster} of {len(ratios)} rounds"
+        return f"{'faster' if faster else 'slower'} in every round"
 
     def _ratios(self, name: str) -> list[float]:
         own = self.measured.get(NOTEBOOK)
