@@ -7,7 +7,7 @@ import pytest
 from small_project import ROOT
 
 from rosetta import registry
-from rosetta.environments import build, variables
+from rosetta.environments import build, processor, variables
 from rosetta.project import Project
 from rosetta.site import families
 
@@ -255,6 +255,41 @@ def test_what_gluons_backend_folded_does_not_follow_a_parameter() -> None:
     """Why `load_weights` of Gluon's ResNet-50 hybridizes again."""
     done = run_in("gluon", GLUON_FOLDS)
     assert done.returncode == 0, done.stderr[-1500:]
+
+
+BLAS_KERNELS = """
+import ctypes, sys
+import numpy
+from {module} import __file__ as _
+loaded = {{line.split()[-1] for line in open("/proc/self/maps") if "libopenblas" in line}}
+(file,) = [each for each in loaded if {folder!r} in each]
+library = ctypes.CDLL(file)
+name = next(each for each in ("openblas_get_corename64_", "openblas_get_corename")
+            if hasattr(library, each))
+ask = getattr(library, name)
+ask.restype = ctypes.c_char_p
+print(ask().decode())
+"""
+
+
+@pytest.mark.notebooks
+@pytest.mark.skipif(not processor.has("avx512f"), reason="the rows name it where it is one")
+@pytest.mark.parametrize(
+    ("row", "module", "folder", "kernels"),
+    [
+        ("chainer", "chainer", "/numpy", ["SkylakeX"]),
+        ("lasagne", "theano", "/numpy", ["SkylakeX"]),
+        # Built without those of AVX-512.
+        ("keras2-mxnet", "mxnet", "/mxnet/", ["Haswell"]),
+    ],
+)
+def test_openblas_takes_the_kernels_that_the_row_names(
+    row: str, module: str, folder: str, kernels: list[str]
+) -> None:
+    code = BLAS_KERNELS.format(module=module, folder=folder)
+    assert run_in(row, code).stdout.split() == kernels
+    oldest = run_in(row, code, OPENBLAS_CORETYPE="Prescott")
+    assert oldest.stdout.split() == ["Prescott"], oldest.stderr[-1500:]
 
 
 @pytest.mark.parametrize("row", STATEMENTS)
