@@ -296,6 +296,8 @@ def test_a_machine_slower_than_it_has_been_is_a_busy_one(
     project: Project, rates: dict[str, float | None], said: str | None
 ) -> None:
     fill(project, {"row": "ok_record", "other": "ok_record"})
+    readme = project.root / "README.md"
+    readme.write_text(f"{glance.BEGIN}\n{glance.END}\n")
     records.write(project, a_record(framework="other"))
     records.write(project, a_record(machine={**a_record()["machine"], **rates}))
     text = text_of(project)
@@ -304,6 +306,8 @@ def test_a_machine_slower_than_it_has_been_is_a_busy_one(
     assert row_of(without_start(text), "Row other")["status"] == "ok, stale"
     remark = f"its matrix product gave {said} GFLOP/s, where it has given 200"
     assert (remark in text) == bool(said)
+    assert "*Busy machine*: others used a part of it" in readme.read_text()
+    assert ("(busy machine)" in readme.read_text()) == bool(said)
 
 
 def test_the_readme_shows_the_machine_that_ran_the_present_code(

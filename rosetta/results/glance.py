@@ -46,7 +46,8 @@ def table(overview: Overview) -> str:
     lines = [
         f"\nOn {plain(columns.machine_title(about))}. Speeds are of profile `{profile}`, in "
         "training where the task trains; accuracies of the whole training (profile `full`), on "
-        "whatever machine it ran.\n"
+        "whatever machine it ran. *Busy machine*: others used a part of it while the row ran, so "
+        "that it may be faster than this.\n"
     ]
     for each in headline.tables(overview):
         lines += [*each.lines, ""]
