@@ -1,5 +1,6 @@
 """Notebooks measured beside their variants, with tiny notebooks and real kernels."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def tried(project: Project) -> Project:
     return project
 
 
-def add(project: Project, name: str, text: str) -> Path:
-    file = project.root / files.FOLDER / TASK / "row" / f"{name}.toml"
+def add(project: Project, name: str, text: str, task: str = TASK) -> Path:
+    file = project.root / files.FOLDER / task / "row" / f"{name}.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
@@ -109,6 +110,38 @@ def test_figures_of_another_notebook_are_marked(tried: Project) -> None:
     assert ", stale ([all figures]" not in tried.results_md.read_text()
 
 
+VERSIONS = """\
+title = "with another package"
+[versions]
+packages = ["toolz==0.12.1"]
+[[replace]]
+old = '"train_examples_per_second": 100.0'
+new = '"train_examples_per_second": 200.0 if __import__("toolz").__version__ == "0.12.1" else 0.0'
+"""
+
+
+def test_a_variant_of_other_versions_has_an_environment_of_its_own(
+    tried: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(tried, "versions", VERSIONS)
+    assert measure(tried, rounds=1) == 0  # with the Python of the tests, which is not asked
+    assert "row.versions: it tries other versions" in capsys.readouterr().out
+    assert rounds_of(tried).measured["versions"].speeds == []
+    assert measure(tried, rounds=1, python=None, force=True) == 0
+    measured = rounds_of(tried).measured
+    assert (measured["notebook"].speeds, measured["versions"].speeds) == ([100.0], [200.0])
+    assert measured["versions"].python == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert {each.name for each in tried.environments.iterdir()} == {"row", "row.versions"}
+
+
+def test_no_two_variants_of_a_name_have_other_versions(tried: Project) -> None:
+    add(tried, "versions", VERSIONS)
+    fill(tried, {"row": "ok_record"}, "imdb_gru")
+    other = add(tried, "versions", VERSIONS.replace("0.12.1", "0.12.0"), "imdb_gru")
+    with pytest.raises(UserError, match=f"{other.name}.*rename one of them"):
+        measure(tried)
+
+
 @pytest.mark.parametrize(
     ("speeds", "said"),
     [
@@ -135,6 +168,9 @@ def test_what_does_not_differ_beyond_its_spread_is_said(speeds: list[float], sai
         ("title = 1", "title"),
         ("title = ", "variants/cifar10_cnn/row/faster.toml"),
         ("title = 'x'\n[[replace]]\nold = 'gone'\nnew = ''", "the notebook has no 'gone'"),
+        ("title = 'x'\n[versions]\npackages = ['numpy']", r"versions.packages\[0\]"),
+        ("title = 'x'\n[versions]\npackages = []", "versions.packages"),
+        ("title = 'x'\n[versions]\npackages = ['a==1']\npython = '4'", "versions.python"),
     ],
 )
 def test_a_variant_that_is_none_is_one_line(tried: Project, text: str, why: str) -> None:

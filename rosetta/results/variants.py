@@ -12,7 +12,7 @@ from msgspec import Meta
 from rosetta.project import Project
 from rosetta.results import structs
 from rosetta.results.records import BrokenRecordError
-from rosetta.results.schema import Amount, Hash, Name, Notes, Text, Time
+from rosetta.results.schema import Amount, Hash, Key, Name, Notes, Text, Time
 
 SCHEMA = 1
 FOLDER = "variants"
@@ -29,6 +29,8 @@ class Measured(msgspec.Struct):
     first_steps: Figures = []  # seconds until the first step, or the first batch, is done
     failure: Notes | None = None  # such as the check that does not hold
     refused: Notes | None = None
+    python: Text = ""
+    versions: dict[Key, Text] = {}
 
     @property
     def speed(self) -> float | None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 
 from rosetta import registry
 from rosetta.data import datasets
 from rosetta.environments import here
-from rosetta.errors import Unavailable, UserError
+from rosetta.errors import UserError
 from rosetta.files import write_json
 from rosetta.options import Options
 from rosetta.progress import Display
 from rosetta.project import Project
-from rosetta.registry import Cell
+from rosetta.registry import Cell, Framework
 from rosetta.results import keys, records, report, variants
 from rosetta.results.variants import NOTEBOOK, Measured, Rounds
 from rosetta.runs import cell, execution, outcomes
@@ -58,23 +58,37 @@ def run(project: Project, asked: Asked, console: Console | None = None) -> int:
     series = [(each, found) for each, found in series if found]
     if not series:
         raise UserError("none of these cells has variants: see the folder variants/")
+    rows = _rows(series)
     options = Options(profile=asked.profile, device=asked.device, python=asked.python)
-    setting = make_setting(project, options, [each.framework for each, _ in series])
+    notebooks = [each.framework for each, _ in series]
+    setting = make_setting(project, options, notebooks)
+    rows = rows if setting.here is None else notebooks
     with alone(project):
         data = datasets.ensure(project, list({each.task for each, _ in series}), None, display.log)
-        pythons = cell.pythons(
-            project, setting, [each.framework for each, _ in series], display.log
-        )
+        pythons = cell.pythons(project, setting, rows, display.log)
         good = True
         for each, found in series:
-            python = pythons[each.framework.name]
-            if isinstance(python, Unavailable):
-                display.line(f"{each.task} {each.framework.name}: {python}", style="yellow")
-                continue
-            measure = Series(project, asked, setting, display, each, found, python)
+            measure = Series(project, asked, setting, display, each, found, pythons)
             good &= measure.go(data[each.task])
     report.write(project)
     return 0 if good else 1
+
+
+def _rows(series: Sequence[tuple[Cell, Mapping[str, Variant]]]) -> list[Framework]:
+    """Return the rows of the notebooks, and those that variants make with their own versions.
+
+    Raises UserError where two variants of a row, under one name, try different versions.
+    """
+    rows: dict[str, Framework] = {}
+    for each, found in series:
+        for name, variant in {NOTEBOOK: ITSELF, **found}.items():
+            row = files.cell_of(each, variant, name).framework
+            if rows.setdefault(row.name, row) != row:
+                raise UserError(
+                    f"{files.FOLDER}/{each.task}/{each.framework.name}/{name}.toml: under another "
+                    "task this name has other versions: rename one of them"
+                )
+    return list(rows.values())
 
 
 class Series:
@@ -88,17 +102,23 @@ class Series:
         display: Display,
         each: Cell,
         found: dict[str, Variant],
-        python: here.Python,
+        pythons: cell.Pythons,
     ) -> None:
         self.project, self.asked, self.setting, self.display = project, asked, setting, display
-        self.cell, self.python = each, python
+        self.cell = each
         self.variants = {NOTEBOOK: ITSELF, **found}
+        self.cells = {
+            name: files.cell_of(each, variant, name) for name, variant in self.variants.items()
+        }
+        self.pythons = {name: pythons.get(row.framework.name) for name, row in self.cells.items()}
         self.look = Look(project, setting)
 
     def go(self, data: dict[str, Any]) -> bool:
         """Measure what rounds are missing; return whether the notebook itself is sound."""
+        names = [name for name in self.variants if self._can_run(name)]
+        if NOTEBOOK not in names:
+            return True
         rounds = self._rounds(data)
-        names = list(self.variants)
         for number in range(self.asked.rounds):
             turn = number % len(names)
             for name in [*names[turn:], *names[:turn]]:
@@ -110,6 +130,16 @@ class Series:
         variants.write(self.project, rounds)
         return not rounds.measured[NOTEBOOK].failure
 
+    def _can_run(self, name: str) -> bool:
+        """Say whether a variant has a Python here, in a line where it has none."""
+        python = self.pythons[name]
+        if isinstance(python, here.Python):
+            return True
+        title = f"{self.cell.task} {self.cells[name].framework.name}"
+        reason = python or "it tries other versions than this Python has"
+        self.display.line(f"{title}: {reason}", style="yellow")
+        return False
+
     def _rounds(self, data: dict[str, Any]) -> Rounds:
         machine, task = str(self.setting.machine["name"]), self.cell.task
         name = self.cell.framework.name
@@ -120,7 +150,7 @@ class Series:
             found = Rounds(variants.SCHEMA, task, name, machine, profile, "", started)
         own = keys.digest(self.look.key_parts(self.cell, data))
         for each, variant in self.variants.items():
-            key = keys.digest([own, dict(variant.variables), msgspec.to_builtins(variant.replace)])
+            key = keys.digest([own, *variant.settings])
             known = found.measured.get(each)
             # Rounds are compared side by side: where the notebook is new, all are.
             if known is None or known.key != key:
@@ -139,6 +169,8 @@ class Series:
             measured.failure = str(record["reason"])
             self.display.done(f"{title}: {name}: {measured.failure}", "red")
             return
+        measured.python = str(record["environment"]["python"])
+        measured.versions = dict(record["versions"])
         metrics = record["metrics"]
         trained = metrics.get("train_examples_per_second")
         measured.speeds.append(float(trained or metrics["forward_examples_per_second"]))
@@ -151,16 +183,18 @@ class Series:
     def _execute(self, name: str, data: dict[str, Any]) -> records.Record:
         """Execute a variant once; return its record, which is written nowhere."""
         variant, task = self.variants[name], self.cell.task
+        python = self.pythons[name]
+        assert isinstance(python, here.Python), "go() leaves out what has none"
         file = self.project.state / variants.FOLDER / task / f"{self.cell.framework.name}.ipynb"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, files.apply(files.notebook_of(self.cell), variant, name))
-        job = cell.job(self.look, self.cell, self.python)
+        job = cell.job(self.look, self.cells[name], python)
         job = dataclasses.replace(
             job, notebook=file, variables={**job.variables, **variant.variables}
         )
         outcome = execution.execute(self.project, job)
         if outcome.weights:
             outcome.weights.unlink(missing_ok=True)
-        record = cell.base(self.look, self.cell, data, self.python)
+        record = cell.base(self.look, self.cells[name], data, python)
         outcomes.fill(record, outcome)
         return record
