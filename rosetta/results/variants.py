@@ -26,6 +26,7 @@ class Measured(msgspec.Struct):
     title: Text
     key: Hash  # of what the figures depend on
     speeds: Figures = []  # examples per second
+    beside: Figures = []  # examples per second of the notebook in the same rounds
     first_steps: Figures = []  # seconds until the first step, or the first batch, is done
     failure: Notes | None = None  # such as the check that does not hold
     refused: Notes | None = None
@@ -66,9 +67,8 @@ class Rounds(msgspec.Struct):
         return f"{'faster' if faster else 'slower'} in every round"
 
     def _ratios(self, name: str) -> list[float]:
-        own = self.measured.get(NOTEBOOK)
-        speeds = own.speeds if own else []
-        pairs = zip(self.measured[name].speeds, speeds, strict=False)
+        measured = self.measured[name]
+        pairs = zip(measured.speeds, measured.beside, strict=False)
         return [one / other for one, other in pairs if other]
 
 

@@ -91,6 +91,11 @@ def _rows(series: Sequence[tuple[Cell, Mapping[str, Variant]]]) -> list[Framewor
     return list(rows.values())
 
 
+def _misses(measured: Measured, number: int) -> bool:
+    """Say whether a round of a variant, counted from 0, has yet to be measured."""
+    return len(measured.speeds) <= number and not measured.failure
+
+
 class Series:
     """A notebook and its variants, measured in turn."""
 
@@ -119,16 +124,17 @@ class Series:
         if NOTEBOOK not in names:
             return True
         rounds = self._rounds(data)
+        own = rounds.measured[NOTEBOOK]
         for number in range(self.asked.rounds):
-            turn = number % len(names)
-            for name in [*names[turn:], *names[:turn]]:
-                measured = rounds.measured[name]
-                if len(measured.speeds) > number or measured.failure:
-                    continue
-                self._measure(rounds, name, number, data)
+            turn = [*names[number % len(names) :], *names[: number % len(names)]]
+            missing = [name for name in turn if _misses(rounds.measured[name], number)]
+            if missing and not own.failure:
+                # The notebook once more beside what is new: a machine is not the same for long.
+                due = [name for name in turn if name in missing or name == NOTEBOOK]
+                self._round(rounds, number, due, data)
                 variants.write(self.project, rounds)
         variants.write(self.project, rounds)
-        return not rounds.measured[NOTEBOOK].failure
+        return not own.failure
 
     def _can_run(self, name: str) -> bool:
         """Say whether a variant has a Python here, in a line where it has none."""
@@ -152,7 +158,6 @@ class Series:
         for each, variant in self.variants.items():
             key = keys.digest([own, *variant.settings])
             known = found.measured.get(each)
-            # Rounds are compared side by side: where the notebook is new, all are.
             if known is None or known.key != key:
                 found.measured[each] = Measured(title=variant.title, key=key)
             found.measured[each].title = variant.title  # words, which change no figure
@@ -161,24 +166,42 @@ class Series:
         found.files = self.look.keys.of_files(self.cell)
         return found
 
-    def _measure(self, rounds: Rounds, name: str, number: int, data: dict[str, Any]) -> None:
+    def _round(self, rounds: Rounds, number: int, due: list[str], data: dict[str, Any]) -> None:
+        """Measure the notebook and some variants in turn, and keep the round as a whole."""
+        found = {name: self._measure(rounds, name, number, data) for name in due}
+        own = found.pop(NOTEBOOK)
+        if own is None:
+            return
+        speed, first = own
+        notebook = rounds.measured[NOTEBOOK]
+        for figures, figure in ((notebook.speeds, speed), (notebook.first_steps, first)):
+            figures[number:] = [figure, *figures[number + 1 :]]
+        notebook.beside = list(notebook.speeds)
+        for name, pair in found.items():
+            if pair is not None:
+                measured = rounds.measured[name]
+                measured.speeds.append(pair[0])
+                measured.first_steps.append(pair[1])
+                measured.beside.append(speed)
+
+    def _measure(
+        self, rounds: Rounds, name: str, number: int, data: dict[str, Any]
+    ) -> tuple[float, float] | None:
+        """Return a variant's examples per second and the seconds to its first step, if it runs."""
         title = f"[{number + 1}/{self.asked.rounds}] {self.cell.task} {self.cell.framework.name}"
         self.display.begin(f"{title}: {name}")
         record, measured = self._execute(name, data), rounds.measured[name]
         if record["status"] != "ok":
             measured.failure = str(record["reason"])
             self.display.done(f"{title}: {name}: {measured.failure}", "red")
-            return
+            return None
         measured.python = str(record["environment"]["python"])
         measured.versions = dict(record["versions"])
         metrics = record["metrics"]
-        trained = metrics.get("train_examples_per_second")
-        measured.speeds.append(float(trained or metrics["forward_examples_per_second"]))
-        measured.first_steps.append(float(metrics["first_step_seconds"]))
+        speed = metrics.get("train_examples_per_second") or metrics["forward_examples_per_second"]
         rounds.unit = str(record["unit"])
-        ratio = rounds.ratio(name)
-        times = f", {ratio:.2f} of the notebook's" if ratio and name != NOTEBOOK else ""
-        self.display.done(f"{title}: {name}: {measured.speeds[-1]:.4g} {rounds.unit}/s{times}")
+        self.display.done(f"{title}: {name}: {speed:.4g} {rounds.unit}/s")
+        return float(speed), float(metrics["first_step_seconds"])
 
     def _execute(self, name: str, data: dict[str, Any]) -> records.Record:
         """Execute a variant once; return its record, which is written nowhere."""
