@@ -131,6 +131,7 @@ def test_a_variant_of_other_versions_has_an_environment_of_its_own(
     assert measure(tried, rounds=1) == 0  # with the Python of the tests, which is not asked
     assert "row.versions: it tries other versions" in capsys.readouterr().out
     assert rounds_of(tried).measured["versions"].speeds == []
+    assert "| with another package | — | — | — | not measured |" in tried.results_md.read_text()
     assert measure(tried, rounds=1, python=None, force=True) == 0
     measured = rounds_of(tried).measured
     assert (measured["notebook"].speeds, measured["versions"].speeds) == ([100.0], [200.0])

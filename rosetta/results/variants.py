@@ -99,7 +99,8 @@ def rows(rounds: Rounds) -> list[list[str]]:
 def _row(rounds: Rounds, name: str) -> list[str]:
     each, ratio = rounds.measured[name], rounds.ratio(name)
     if each.failure or not each.speeds:
-        return [each.title, "—", "—", "—", f"failed: {each.failure or 'not measured'}"]
+        outcome = f"failed: {each.failure}" if each.failure else "not measured"
+        return [each.title, "—", "—", "—", outcome]
     spread = f"{each.speed:.4g} ({min(each.speeds):.4g} to {max(each.speeds):.4g})"
     first = f"{statistics.median(each.first_steps):.3g}" if each.first_steps else "—"
     said = [rounds.verdict(name), f"not chosen: {each.refused}" if each.refused else ""]
